@@ -1,0 +1,290 @@
+"""The arithmetic of a network: sizes, parameters, connections, multiply–accumulates, receptive fields.
+
+Plain integers computed from the specification alone; no TensorFlow, no NumPy, no model. Chapters 2 and 3 derive every
+formula that stands here; `models.confirm` compares the results with the network that Keras built.
+
+Two words are kept apart, as the 1998 paper keeps them:
+
+- a *connection* joins one input value, or one bias, to one unit, so connections count the bias;
+- a *multiply–accumulate* (MAC) multiplies an input by a weight and adds the product, so MACs do not.
+
+A window that reaches into zero padding counts in full, in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+from typing import NamedTuple
+
+from lenet5lib.spec import Architecture, Conv, Dense, Flatten, Layer, Pair, Pool, pair, require_layer, require_size
+
+Shape = tuple[int, ...]
+
+
+def output_size(input_size: int, kernel_size: int, stride: int = 1, padding: int | str = 0) -> int:
+    """Return the number of window positions along one side: o = ⌊(i + 2p − k) / s⌋ + 1.
+
+    Args:
+        input_size: i, pixels along the side, 1 or more.
+        kernel_size: k, pixels of the window along the side, 1 or more.
+        stride: s, pixels that the window moves at each step, 1 or more.
+        padding: p, zeros added at each end; or "valid" (0); or "same", TensorFlow's rule o = ⌈i / s⌉, which may add
+            one zero more at the far end than at the near one.
+
+    Raises:
+        ValueError: a size that is not a positive whole number, or a window larger than the padded input.
+
+    Source: chapter 2, equation (2.2).
+
+    >>> output_size(28, 5), output_size(28, 5, padding=2), output_size(28, 2, stride=2)
+    (24, 28, 14)
+    >>> output_size(28, 5, stride=3, padding="same")
+    10
+    """
+    i = require_size("input_size", input_size)
+    k = require_size("kernel_size", kernel_size)
+    s = require_size("stride", stride)
+    if padding == "same":
+        return -(-i // s)
+    p = 0 if padding == "valid" else require_size("padding", padding, minimum=0)
+    if k > i + 2 * p:
+        raise ValueError(
+            f"kernel_size {k} is larger than the padded input, {i} + 2·{p} = {i + 2 * p}; expected a window that fits. "
+            "Use a smaller kernel, a larger input or more padding."
+        )
+    return (i + 2 * p - k) // s + 1
+
+
+def same_padding(input_size: int, kernel_size: int, stride: int = 1) -> Pair:
+    """Return the zeros that TensorFlow's "same" adds (before, after) along one side.
+
+    The total is max((o − 1)·s + k − i, 0) with o = ⌈i / s⌉; an odd total puts the extra zero after.
+
+    Raises:
+        ValueError: a size that is not a positive whole number.
+
+    Source: chapter 2, equation (2.3).
+
+    >>> same_padding(28, 5), same_padding(28, 2), same_padding(5, 4, stride=2)
+    ((2, 2), (0, 1), (1, 2))
+    """
+    o = output_size(input_size, kernel_size, stride, "same")
+    total = max((o - 1) * stride + kernel_size - input_size, 0)
+    return total // 2, total - total // 2
+
+
+def _window(layer: Conv | Pool) -> tuple[Pair, Pair]:
+    """Return (window, stride) of a layer that slides one, each as (height, width)."""
+    if isinstance(layer, Conv):
+        return pair(layer.kernel_size), pair(layer.stride)
+    return pair(layer.size), layer.step
+
+
+def _require_shape(layer: Layer, input_shape: Shape) -> None:
+    """Raise ValueError unless the layer can read an input of this shape."""
+    require_layer(layer)
+    expected = 1 if isinstance(layer, Dense) else 3
+    if len(input_shape) != expected:
+        needs = "a flat vector (units,)" if expected == 1 else "(height, width, maps)"
+        remedy = "Put a Flatten before it." if expected == 1 else "Move it before the Flatten."
+        raise ValueError(f"{layer.name} receives an input of shape {input_shape}; expected {needs}. {remedy}")
+
+
+def output_shape(layer: Layer, input_shape: Shape) -> Shape:
+    """Return the layer's output shape for one input: (height, width, maps), or (units,) once flat.
+
+    Raises:
+        ValueError: the input has the wrong number of axes, or the window does not fit; the layer is named.
+
+    >>> output_shape(Conv("C3", maps=16, kernel_size=5), (14, 14, 6))
+    (10, 10, 16)
+    """
+    _require_shape(layer, input_shape)
+    match layer:
+        case Conv() | Pool():
+            window, stride = _window(layer)
+            try:
+                sizes = [
+                    output_size(i, k, s, layer.padding) for i, k, s in zip(input_shape[:2], window, stride, strict=True)
+                ]
+            except ValueError as error:
+                raise ValueError(f"{layer.name}: {error}") from None
+            return (*sizes, layer.maps if isinstance(layer, Conv) else input_shape[2])
+        case Flatten():
+            return (prod(input_shape),)
+        case Dense():
+            return (layer.units,)
+
+
+def params(layer: Layer, input_shape: Shape) -> int:
+    """Return the number of trained numbers: weights and biases.
+
+    A convolution has maps·(kh·kw·input maps + 1), a dense layer units·(inputs + 1), pooling and flattening none.
+
+    >>> params(Conv("C3", maps=16, kernel_size=5), (14, 14, 6))
+    2416
+    """
+    _require_shape(layer, input_shape)
+    match layer:
+        case Conv():
+            kernel_height, kernel_width = pair(layer.kernel_size)
+            return layer.maps * (kernel_height * kernel_width * input_shape[2] + 1)
+        case Dense():
+            return layer.units * (input_shape[0] + 1)
+        case _:
+            return 0
+
+
+def connections(layer: Layer, input_shape: Shape) -> int:
+    """Return the number of connections: every input that a unit reads, and its bias where it has one.
+
+    A convolution makes height·width·params of them, since each parameter is used once at each position; a dense layer
+    one a parameter; pooling its window's cells for each unit; flattening none.
+
+    >>> connections(Conv("C3", maps=16, kernel_size=5), (14, 14, 6))
+    241600
+    """
+    outputs = output_shape(layer, input_shape)
+    match layer:
+        case Conv():
+            return outputs[0] * outputs[1] * params(layer, input_shape)
+        case Pool():
+            return prod(outputs) * prod(_window(layer)[0])
+        case Dense():
+            return params(layer, input_shape)
+        case _:
+            return 0
+
+
+def macs(layer: Layer, input_shape: Shape) -> int:
+    """Return the multiply–accumulates for one input: the connections of weights, biases left out.
+
+    Pooling and flattening multiply by no weight and count zero.
+
+    >>> macs(Conv("C3", maps=16, kernel_size=5), (14, 14, 6))
+    240000
+    """
+    if params(layer, input_shape) == 0:
+        return 0
+    return connections(layer, input_shape) - prod(output_shape(layer, input_shape))
+
+
+class Reach(NamedTuple):
+    """How far one unit sees into the input, per axis: pixels it covers, and pixels between neighbouring units."""
+
+    size: int
+    jump: int
+
+
+def widen(reach: Reach, kernel_size: int, stride: int = 1) -> Reach:
+    """Return the reach after one more window: size + (k − 1)·jump, and jump·s.
+
+    Source: chapter 3, equation (3.4).
+
+    >>> widen(Reach(size=6, jump=2), kernel_size=5)
+    Reach(size=14, jump=2)
+    """
+    return Reach(reach.size + (kernel_size - 1) * reach.jump, reach.jump * stride)
+
+
+def walk(architecture: Architecture) -> Iterator[tuple[Layer, Shape, Shape]]:
+    """Yield (layer, input shape, output shape) from the first layer to the last."""
+    shape: Shape = architecture.input_shape
+    for layer in architecture.layers:
+        outputs = output_shape(layer, shape)
+        yield layer, shape, outputs
+        shape = outputs
+
+
+def receptive_field(architecture: Architecture, layer_name: str) -> Pair:
+    """Return the (height, width) in input pixels that one unit of the layer depends on, zero padding included.
+
+    A dense layer reads all that remains of the maps, as a window of their whole size would.
+
+    Raises:
+        KeyError: no layer of that name.
+
+    >>> from lenet5lib.spec import LENET5
+    >>> [receptive_field(LENET5, name)[0] for name in ("C1", "S2", "C3", "S4", "C5")]
+    [5, 6, 14, 16, 32]
+    """
+    target = architecture[layer_name]
+    reach = [Reach(1, 1), Reach(1, 1)]
+    extent: Pair = architecture.input_shape[:2]
+    for layer, _, outputs in walk(architecture):
+        if isinstance(layer, (Conv, Pool)):
+            reach = [widen(r, k, s) for r, k, s in zip(reach, *_window(layer), strict=True)]
+            extent = outputs[:2]
+        elif isinstance(layer, Dense):
+            reach = [widen(r, k) for r, k in zip(reach, extent, strict=True)]
+            extent = (1, 1)
+        if layer == target:
+            break
+    return reach[0].size, reach[1].size
+
+
+class Row(NamedTuple):
+    """One layer's line in the derived table."""
+
+    layer: str
+    kind: str
+    output_shape: Shape
+    params: int
+    connections: int
+    macs: int
+    receptive_field: Pair
+
+
+def table(architecture: Architecture) -> list[Row]:
+    """Return the derived table, a `Row` for each layer in order.
+
+    Raises:
+        ValueError: a layer that cannot read its input; the layer is named.
+
+    >>> from lenet5lib.spec import LENET5
+    >>> sum(row.params for row in table(LENET5)), sum(row.macs for row in table(LENET5))
+    (61706, 416520)
+    """
+    return [
+        Row(
+            layer.name,
+            layer.kind,
+            outputs,
+            params(layer, inputs),
+            connections(layer, inputs),
+            macs(layer, inputs),
+            receptive_field(architecture, layer.name),
+        )
+        for layer, inputs, outputs in walk(architecture)
+    ]
+
+
+def shape_text(shape: Shape) -> str:
+    """Write a shape for a reader.
+
+    >>> shape_text((28, 28, 6)), shape_text((120,))
+    ('28×28×6', '120')
+    """
+    return "×".join(str(size) for size in shape)
+
+
+def describe(architecture: Architecture) -> str:
+    """Return the derived table as text for a terminal, totals in the last line."""
+    rows = table(architecture)
+    cells = [("layer", "kind", "output", "parameters", "connections", "MACs", "receptive field")]
+    cells.append(("Input", "", shape_text(architecture.input_shape), "", "", "", ""))
+    for row in rows:
+        counts = (f"{row.params:,}", f"{row.connections:,}", f"{row.macs:,}")
+        cells.append((row.layer, row.kind, shape_text(row.output_shape), *counts, shape_text(row.receptive_field)))
+    totals = (sum(getattr(row, count) for row in rows) for count in ("params", "connections", "macs"))
+    cells.append(("Total", "", "", *(f"{total:,}" for total in totals), ""))
+    widths = [max(len(line[column]) for line in cells) for column in range(7)]
+    lines = []
+    for line in cells:
+        aligned = [
+            text.ljust(width) if column < 2 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        lines.append("  ".join(aligned).rstrip())
+    return "\n".join([architecture.name, "", *lines])

@@ -1,0 +1,152 @@
+"""The command line: `python -m lenet5lib describe|train|evaluate|predict|plot`.
+
+Each command imports what it needs when it runs, so that `describe` and `--help` answer without TensorFlow. Exit codes:
+0 done, 1 something went wrong (one line on stderr says what), 2 the command line cannot be parsed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lenet5lib import __version__, arithmetic, spec
+
+
+def describe(options: argparse.Namespace) -> None:
+    """Print the derived table of an architecture."""
+    print(arithmetic.describe(spec.ARCHITECTURES[options.architecture]))
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train, or go on training, in a run folder."""
+    from lenet5lib import data, training
+
+    splits = data.split(data.load_digits(options.data or "auto"))
+    run = training.train(
+        spec.ARCHITECTURES[options.architecture],
+        splits,
+        options.run_dir,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+        resume=options.resume,
+    )
+    best = run.record.best
+    print(f"Best on validation: epoch {best['epoch']}, val_loss {best['val_loss']:.4f}. Saved in {run.run_dir}.")
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Print the best weights' error on the test digits, with its interval."""
+    from lenet5lib import data, evaluation, records, training
+
+    record = records.read(options.run_dir)
+    dataset = data.load_digits(options.data or "auto")
+    if options.data is None and dataset.source != record.source:
+        raise data.DataError(
+            f"{options.run_dir} was trained on {record.source}, but the data found is {dataset.source}. "
+            "Name the file of test digits with --data."
+        )
+    result = evaluation.evaluate(training.load_model(options.run_dir), dataset.test)
+    print(f"Trained on {record.source}, epoch {record.best['epoch']}; tested on {dataset.source}.")
+    print(result)
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Print the digit that the network sees in each image, and the ten probabilities."""
+    import numpy as np
+
+    from lenet5lib import images, models, records, training
+
+    digits = np.stack([images.read_digit(path) for path in options.images])
+    record = records.read(options.run_dir)
+    probabilities = models.predict(training.load_model(options.run_dir), digits)
+    print(f"Trained on {record.source}.")
+    for path, row in zip(options.images, probabilities, strict=True):
+        shares = "  ".join(f"{digit}: {share:.1%}" for digit, share in enumerate(row))
+        print(f"{path}: {row.argmax()}\n  {shares}")
+
+
+def plot(options: argparse.Namespace) -> None:
+    """Draw a run's curves, resume points marked, from its record."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from lenet5lib import files, plots, records
+
+    record = records.read(options.run_dir)
+
+    files.write(options.out, plots.png(plots.curves(record)))
+    print(f"Curves of {len(record.epochs)} epochs on {record.source}: {options.out}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="python -m lenet5lib", description="LeNet-5: count, train, evaluate, predict, plot."
+    )
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(function: Callable, *, run_dir: bool = True) -> argparse.ArgumentParser:
+        summary = (function.__doc__ or "").strip()
+        added = commands.add_parser(function.__name__, help=summary, description=summary)
+        added.set_defaults(function=function)
+        if run_dir:
+            added.add_argument("--run-dir", type=Path, required=True, metavar="DIR", help="the run's folder")
+        return added
+
+    def add_architecture(added: argparse.ArgumentParser) -> None:
+        names = sorted(spec.ARCHITECTURES)
+        added.add_argument("--architecture", choices=names, default="lenet5", help="default: lenet5")
+
+    def add_data(added: argparse.ArgumentParser) -> None:
+        text = (
+            "an .npz file with x_train, y_train, x_test, y_test; default: MNIST, or the stand-in where it cannot be had"
+        )
+        added.add_argument("--data", type=Path, metavar="PATH", help=text)
+
+    add_architecture(command(describe, run_dir=False))
+    added = command(train)
+    add_architecture(added)
+    add_data(added)
+    added.add_argument(
+        "--epochs", type=_positive, required=True, metavar="N", help="the total, earlier sessions included"
+    )
+    added.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="digits a step (default: 32)")
+    added.add_argument("--learning-rate", type=float, default=0.001, metavar="RATE", help="Adam's (default: 0.001)")
+    added.add_argument("--seed", type=int, default=0, metavar="N", help="initial weights and order (default: 0)")
+    text = "go on from the folder's checkpoint (default), or move the old run aside and start anew"
+    added.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help=text)
+    add_data(command(evaluate))
+    command(predict).add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGE", help="PNG or JPEG files of one digit each"
+    )
+    command(plot).add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
+    return top
+
+
+def _positive(text: str) -> int:
+    """Read a whole number of at least 1 from the command line."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = parser().parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        options.function(options)
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last saved epoch", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,103 @@
+"""What a trained network gets wrong: the error with its interval, the confusion matrix, the hardest digits.
+
+Chapter 7 is about this module. It reads probabilities and labels; it neither trains nor draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix
+
+from lenet5lib.data import CLASSES, Digits
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's answers on some digits: `probabilities` (n, 10) and the `labels` (n,) that stand in the file."""
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+
+    @cached_property
+    def predictions(self) -> np.ndarray:
+        """The most probable class of each digit, (n,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def count(self) -> int:
+        """How many digits were looked at."""
+        return len(self.labels)
+
+    @cached_property
+    def mistakes(self) -> np.ndarray:
+        """The positions of the digits that were answered wrong, in the order of the file."""
+        return np.flatnonzero(self.predictions != self.labels)
+
+    @property
+    def error(self) -> float:
+        """The share answered wrong, 0–1."""
+        return len(self.mistakes) / self.count
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Return Wilson's interval for the error, 0–1; see `error_interval`."""
+        return error_interval(len(self.mistakes), self.count, confidence)
+
+    def confusion(self) -> pd.DataFrame:
+        """Return the confusion matrix: a row for each label, a column for each answer, counts in the cells."""
+        matrix = confusion_matrix(self.labels, self.predictions, labels=range(CLASSES))
+        return pd.DataFrame(matrix, pd.Index(range(CLASSES), name="label"), pd.Index(range(CLASSES), name="answer"))
+
+    def confused_pairs(self, count: int) -> pd.DataFrame:
+        """Return the `count` commonest (label, answer) pairs that are wrong, commonest first."""
+        wrong = self.confusion().to_numpy() * (1 - np.eye(CLASSES, dtype=int))
+        order = np.argsort(-wrong, axis=None, kind="stable")[:count]
+        labels, answers = np.unravel_index(order, wrong.shape)
+        return pd.DataFrame({"label": labels, "answer": answers, "digits": wrong[labels, answers]})
+
+    def hardest(self, count: int) -> np.ndarray:
+        """Return the positions of the `count` digits whose own label got the least probability, hardest first."""
+        of_label = self.probabilities[np.arange(self.count), self.labels]
+        return np.argsort(of_label, kind="stable")[:count]
+
+    def __str__(self) -> str:
+        low, high = self.interval()
+        return (
+            f"{len(self.mistakes):,} of {self.count:,} wrong: error {self.error:.2%}, "
+            f"95 % interval {low:.2%} to {high:.2%}"
+        )
+
+
+def error_interval(wrong: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's binomial interval for an error of `wrong` in `count` independent digits.
+
+    Returns:
+        (low, high), 0–1: the errors under which the count seen would not be surprising.
+
+    Raises:
+        ValueError: `wrong` is not between 0 and `count`.
+
+    Source: Wilson 1927; chapter 7.
+
+    >>> [round(100 * end, 2) for end in error_interval(100, 10_000)]
+    [0.82, 1.21]
+    """
+    if not 0 <= wrong <= count or count == 0:
+        raise ValueError(f"wrong is {wrong} of {count}; expected 0 to the count, and a count above 0. Check the order.")
+    interval = binomtest(int(wrong), int(count)).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def evaluate(model: keras.Model, digits: Digits) -> Evaluation:
+    """Return the model's answers on these digits."""
+    from lenet5lib.models import predict
+
+    return Evaluation(predict(model, digits.images), digits.labels)

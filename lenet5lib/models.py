@@ -1,0 +1,214 @@
+"""The Keras models: built from the specification, and confirmed against it, layer by layer.
+
+`build` makes the functional model; `ArticleLeNet5` is the subclassed form that the source article teaches. `confirm`
+compares what Keras built with what `arithmetic` derived. Chapter 4 is about this module; nothing is trained here.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pandas as pd
+from keras import layers as keras_layers
+
+from lenet5lib import arithmetic
+from lenet5lib.data import prepare
+from lenet5lib.spec import LENET5, Architecture, Conv, Dense, Flatten, Layer, Pool, require_layer
+
+POOLING = {"average": keras_layers.AveragePooling2D, "max": keras_layers.MaxPooling2D}
+
+
+def keras_layer(layer: Layer, seed: int = 0) -> keras.Layer:
+    """Return the Keras layer of one specified layer, with its name.
+
+    Args:
+        layer: a layer of `lenet5lib.spec`.
+        seed: of the initial weights, drawn from Glorot's uniform distribution, Keras's own choice; biases start at 0.
+
+    Raises:
+        ValueError: a layer of unknown kind.
+    """
+    require_layer(layer)
+    initial = keras.initializers.GlorotUniform(seed=seed)
+    match layer:
+        case Conv():
+            return keras_layers.Conv2D(
+                filters=layer.maps,
+                kernel_size=layer.kernel_size,
+                strides=layer.stride,
+                padding=layer.padding,
+                activation=layer.activation,
+                kernel_initializer=initial,
+                name=layer.name,
+            )
+        case Pool():
+            return POOLING[layer.mode](pool_size=layer.size, strides=layer.step, padding=layer.padding, name=layer.name)
+        case Flatten():
+            return keras_layers.Flatten(name=layer.name)
+        case Dense():
+            return keras_layers.Dense(
+                units=layer.units, activation=layer.activation, kernel_initializer=initial, name=layer.name
+            )
+
+
+def all_layers(architecture: Architecture, seed: int = 0) -> list[keras.Layer]:
+    """Return the Keras layers in order; each draws its initial weights from its own seed."""
+    return [keras_layer(layer, seed=1000 * seed + n) for n, layer in enumerate(architecture.layers)]
+
+
+def build(architecture: Architecture, seed: int = 0) -> keras.Model:
+    """Build the functional model of an architecture.
+
+    Args:
+        architecture: what to build.
+        seed: of the initial weights; the same seed gives the same weights.
+
+    Returns:
+        A model that reads float32 (batch, height, width, maps), its layers named as in the specification.
+
+    Raises:
+        ValueError: a layer that cannot read its input; the layer is named.
+    """
+    arithmetic.table(architecture)
+    inputs = keras.Input(architecture.input_shape, name="Input")
+    values = inputs
+    for layer in all_layers(architecture, seed):
+        values = layer(values)
+    return keras.Model(inputs, values, name="LeNet-5")
+
+
+class ArticleModel(keras.Model):
+    """The article's class, as it was: its summary prints `?` for pooling, since no layer ever saw a symbolic input."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(name="LeNet-5")
+        self.c1, self.s2, self.c3, self.s4, self.flatten, self.c5, self.f6, self.o7 = all_layers(LENET5, seed)
+
+    def call(self, inputs):
+        x = self.c1(inputs)
+        x = self.s2(x)
+        x = self.c3(x)
+        x = self.s4(x)
+        x = self.flatten(x)
+        x = self.c5(x)
+        x = self.f6(x)
+        return self.o7(x)
+
+
+class ArticleLeNet5(ArticleModel):
+    """The article's class with the mend: `build` passes one symbolic input through, so every shape is known."""
+
+    def build(self, input_shape) -> None:
+        """Build all layers for a batch of shape (batch, height, width, maps)."""
+        self.call(keras.Input(input_shape[1:]))
+        self.built = True
+
+
+def summary_text(model: keras.Model) -> str:
+    """Return `model.summary()` as plain text, 80 columns wide wherever it is printed."""
+    lines: list[str] = []
+    model.summary(line_length=80, print_fn=lines.append)
+    return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines() if line.strip())
+
+
+class ConfirmationError(ValueError):
+    """The built network differs from the derived table; `table` holds the comparison."""
+
+    def __init__(self, message: str, table: pd.DataFrame) -> None:
+        super().__init__(message)
+        self.table = table
+
+
+def _built_shape(layer: keras.Layer) -> str:
+    """Return the output shape that Keras recorded for a layer, without the batch, or "?" where it recorded none."""
+    try:
+        return arithmetic.shape_text(layer.output.shape[1:])
+    except (AttributeError, ValueError):
+        return "?"
+
+
+def compare(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
+    """Return the comparison of a built model with the derived table, a row for each layer and one for the totals.
+
+    Returns:
+        A table indexed by layer with the columns `derived shape`, `built shape`, `derived parameters`,
+        `built parameters` and `verdict`, which is "agrees" or says what differs.
+    """
+    built = {layer.name: layer for layer in model.layers if not isinstance(layer, keras_layers.InputLayer)}
+    rows = []
+    derived = {row.layer: row for row in arithmetic.table(architecture)}
+    for name in [*derived, *(name for name in built if name not in derived)]:
+        wanted, layer = derived.get(name), built.get(name)
+        shape = "" if layer is None else _built_shape(layer)
+        left = ("", None) if wanted is None else (arithmetic.shape_text(wanted.output_shape), wanted.params)
+        right = ("", None) if layer is None else (shape, layer.count_params() if layer.built else None)
+        rows.append((name, left[0], right[0], left[1], right[1], _verdict(wanted, layer, left, right)))
+    totals = sum(row.params for row in derived.values()), model.count_params()
+    rows.append(("Total", "", "", *totals, "agrees" if totals[0] == totals[1] else "parameters differ"))
+    columns = ["layer", "derived shape", "built shape", "derived parameters", "built parameters", "verdict"]
+    table = pd.DataFrame(rows, columns=columns).set_index("layer")
+    return table.astype({column: "Int64" for column in columns if column.endswith("parameters")})
+
+
+def _verdict(wanted, layer, left: tuple, right: tuple) -> str:
+    """Say in words how a derived layer and a built one compare."""
+    if layer is None:
+        return "not built"
+    if wanted is None:
+        return "not derived"
+    if right[0] == "?":
+        return "shape unknown"
+    wrong = [what for what, a, b in zip(("shape", "parameters"), left, right, strict=True) if a != b]
+    return " and ".join(wrong) + (" differ" if wrong[-1:] == ["parameters"] else " differs") if wrong else "agrees"
+
+
+def confirm(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
+    """Confirm that a built model is the network that the architecture describes.
+
+    Compares every layer's output shape and parameter count, and the total.
+
+    Returns:
+        The table of `compare`, whose every verdict is "agrees".
+
+    Raises:
+        ConfirmationError: something differs; the text names each such layer with both values, `table` holds all rows.
+    """
+    table = compare(model, architecture)
+    wrong = table[table["verdict"] != "agrees"]
+    if len(wrong):
+        found = "; ".join(f"{name}: {_difference(row)}" for name, row in wrong.iterrows())
+        raise ConfirmationError(
+            f"the model is not {architecture.name}. {found}. Correct the specification or the model.", table
+        )
+    return table
+
+
+def _difference(row: pd.Series) -> str:
+    """Say in words what one row of the comparison found, both values given."""
+    values = [
+        " and ".join(
+            str(value) if kind == "shape" else f"{value:,} parameters"
+            for kind in ("shape", "parameters")
+            if not pd.isna(value := row[f"{side} {kind}"]) and value != ""
+        )
+        for side in ("derived", "built")
+    ]
+    return f"{row['verdict']} (derived {values[0] or 'nothing'}, built {values[1] or 'nothing'})"
+
+
+def predict(model: keras.Model, images: np.ndarray, batch_size: int = 1000) -> np.ndarray:
+    """Return the model's probabilities for uint8 images (n, 28, 28): float32 (n, 10)."""
+    return np.concatenate(
+        [
+            model.predict_on_batch(prepare(images[first : first + batch_size], model.input_shape[1:]))
+            for first in range(0, len(images), batch_size)
+        ]
+    )
+
+
+def activations(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:
+    """Return every layer's output for one uint8 image (28, 28): layer name to (height, width, maps) or (units,)."""
+    layers = [layer for layer in model.layers if not isinstance(layer, keras_layers.InputLayer)]
+    probe = keras.Model(model.inputs, [layer.output for layer in layers])
+    outputs = probe.predict_on_batch(prepare(image[np.newaxis], model.input_shape[1:]))
+    return {layer.name: output[0] for layer, output in zip(layers, outputs, strict=True)}

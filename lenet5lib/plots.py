@@ -1,0 +1,486 @@
+"""Every figure of the book. Each function takes data and returns a Matplotlib figure; none trains, loads or shows.
+
+One colour for each kind of layer, everywhere; the palette is Okabe and Ito's, safe for colour-blind readers. Figures have
+their own light background, so that they read alike on light and dark pages.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from lenet5lib import arithmetic
+from lenet5lib.records import Record
+from lenet5lib.spec import Architecture, Conv, Dense, pair
+
+COLOURS = {
+    "input": "#6b6b6b",
+    "convolution": "#0072b2",
+    "pooling": "#c77700",
+    "flatten": "#6b6b6b",
+    "dense": "#00795a",
+}
+TRAINING, VALIDATION, MARK = "#0072b2", "#c77700", "#8c2d8c"
+SERIES = ("#0072b2", "#c77700", "#00795a", "#8c2d8c", "#56606b")
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.facecolor": "#fdfdfb",
+    "axes.facecolor": "#fdfdfb",
+    "savefig.facecolor": "#fdfdfb",
+    "svg.hashsalt": "lenet5lib",
+}
+
+
+def _styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the book's style and leave the reader's own settings alone."""
+
+    @functools.wraps(function)
+    def draw(*args, **kwargs) -> Figure:
+        with mpl.rc_context(STYLE):
+            return function(*args, **kwargs)
+
+    return draw
+
+
+def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **kwargs) -> tuple[Figure, np.ndarray]:
+    """Return a figure of this size in inches and its axes, always as an array (rows, columns)."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def png(figure: Figure) -> bytes:
+    """Return the figure as the bytes of a PNG file, 150 dots an inch."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150, facecolor=figure.get_facecolor())
+    return buffer.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """Return the figure as the bytes of an SVG file, the same bytes every time."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "lenet5lib"}, bbox_inches="tight")
+    return b"\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + b"\n"
+
+
+def _blank(ax: Axes) -> None:
+    """Remove ticks, grid and frame."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.grid(False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def _grey(ax: Axes, image: np.ndarray) -> None:
+    """Show a digit as ink on paper: dark strokes on a light ground."""
+    ax.imshow(image, cmap="gray_r", vmin=0, vmax=255 if image.dtype == np.uint8 else None)
+    _blank(ax)
+
+
+@_styled
+def digits(images: np.ndarray, captions: Sequence[str] = (), columns: int = 8) -> Figure:
+    """Draw digits in rows, ink dark on light, a caption under each.
+
+    Args:
+        images: uint8 (n, 28, 28).
+        captions: n texts, or none.
+        columns: digits in a row.
+    """
+    rows = -(-len(images) // columns)
+    figure, axes = _figure(min(7.2, 0.95 * columns), rows * (1.2 if captions else 0.95), rows, columns)
+    for ax in axes.flat:
+        _blank(ax)
+    for n, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
+        _grey(ax, image)
+        if captions:
+            ax.set_xlabel(captions[n], fontsize=9, labelpad=3)
+    return figure
+
+
+@_styled
+def pixels(image: np.ndarray, rows: slice, columns: slice) -> Figure:
+    """Draw a digit beside an enlarged part of it with the number in every pixel.
+
+    Args:
+        image: uint8 (28, 28).
+        rows, columns: the part to enlarge; both slices need a start and a stop.
+    """
+    figure, axes = _figure(7.2, 3.5, 1, 2, width_ratios=(1, 1.15))
+    whole, part = axes[0]
+    _grey(whole, image)
+    corner = (columns.start - 0.5, rows.start - 0.5)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    whole.add_patch(Rectangle(corner, *size, fill=False, edgecolor=COLOURS["convolution"], linewidth=2))
+    whole.add_patch(Rectangle((3.5, 3.5), 20, 20, fill=False, edgecolor=MARK, linestyle="--"))
+    whole.set_xlabel("28 × 28 pixels; the dashed box is 20 × 20")
+    _numbers(part, image[rows, columns], "gray_r", 0, 255)
+    part.set_xlabel(f"rows {rows.start}–{rows.stop - 1}, columns {columns.start}–{columns.stop - 1}")
+    return figure
+
+
+def _numbers(ax: Axes, values: np.ndarray, colours: str, low: float, high: float, text: str = "{:.0f}") -> None:
+    """Draw a small matrix as coloured cells with the numbers in them."""
+    picture = ax.imshow(values, cmap=colours, vmin=low, vmax=high)
+    _blank(ax)
+    for (row, column), value in np.ndenumerate(values):
+        red, green, blue, _ = picture.cmap(picture.norm(value))
+        bright = 0.299 * red + 0.587 * green + 0.114 * blue
+        ink = "black" if bright > 0.5 else "white"
+        ax.text(column, row, text.format(value), ha="center", va="center", fontsize=8, color=ink)
+
+
+@_styled
+def worked_convolution(image: np.ndarray, kernel: np.ndarray, result: np.ndarray) -> Figure:
+    """Draw a small input, a kernel and the output side by side with their numbers, the first window framed.
+
+    Args:
+        image: (height, width); kernel: (kernel height, kernel width); result: (output height, output width).
+    """
+    parts = (("input", image), ("kernel", kernel), ("output", result))
+    figure, axes = _figure(7.2, 2.6, 1, 3, width_ratios=[values.shape[1] + 0.5 for _, values in parts])
+    limit = max(np.abs(values).max() for _, values in parts)
+    for ax, (name, values) in zip(axes[0], parts, strict=True):
+        _numbers(ax, values, "PuOr", -2 * limit, 2 * limit, "{:g}")
+        ax.set_xlabel(f"{name}, {arithmetic.shape_text(values.shape)}")
+    for ax, (height, width) in ((axes[0, 0], kernel.shape), (axes[0, 2], (1, 1))):
+        frame = Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=COLOURS["convolution"], linewidth=3)
+        frame.set_clip_on(False)
+        ax.add_patch(frame)
+    return figure
+
+
+@_styled
+def windows(cases: Sequence[tuple[int, int, int, int]]) -> Figure:
+    """Draw one row of pixels for each case, with every position of the window beneath it.
+
+    Args:
+        cases: (input size, kernel size, stride, padding) for each; padding is zeros at each end.
+    """
+    counts = [arithmetic.output_size(*case) for case in cases]
+    heights = [2.2 + 0.42 * count for count in counts]
+    figure, axes = _figure(7.2, 0.42 * sum(heights))
+    ax, top = axes[0, 0], 0.0
+    for (size, kernel, stride, padding), count, height in zip(cases, counts, heights, strict=True):
+        ax.text(
+            -padding, top - 0.35, f"i = {size}, k = {kernel}, s = {stride}, p = {padding}:  o = {count}", va="center"
+        )
+        for x in range(-padding, size + padding):
+            inside = 0 <= x < size
+            style = {"facecolor": "#d9d9d9" if inside else "#fdfdfb", "edgecolor": "#555555"}
+            ax.add_patch(Rectangle((x, top - 1.5), 1, 0.8, linestyle="-" if inside else ":", **style))
+            ax.text(x + 0.5, top - 1.1, str(x) if inside else "0", ha="center", va="center", fontsize=9)
+        for n in range(count):
+            x, y = n * stride - padding, top - 1.95 - 0.42 * n
+            ax.add_patch(Rectangle((x + 0.06, y), kernel - 0.12, 0.34, facecolor=COLOURS["convolution"]))
+            ax.text(x + kernel / 2, y + 0.16, str(n), ha="center", va="center", fontsize=8, color="white")
+        top -= height
+    ax.set_xlim(-max(padding for *_, padding in cases) - 0.2, max(size + padding for size, *_, padding in cases) + 3)
+    ax.set_ylim(top, 0.1)
+    _blank(ax)
+    return figure
+
+
+@_styled
+def network(architecture: Architecture) -> Figure:
+    """Draw the network from its specification: stacks of maps, then vectors, each with its shape and parameters."""
+    figure, axes = _figure(11, 3.6)
+    ax = axes[0, 0]
+    rows = [row for row in arithmetic.table(architecture) if row.kind != "flatten"]
+    entries = [("Input", "input", architecture.input_shape, None)]
+    entries += [(row.layer, row.kind, row.output_shape, row.params) for row in rows]
+    x, previous = 0.0, None
+    for name, kind, shape, count in entries:
+        flat = len(shape) == 1 or shape[:2] == (1, 1)
+        width, front = _vector(ax, x, shape[-1], kind) if flat else _stack(ax, x, shape, kind)
+        if previous is not None:
+            _wires(ax, architecture[name], previous, front)
+        middle = x + width / 2
+        ax.text(middle, 2.15, name, ha="center", fontsize=12, weight="bold", color=COLOURS[kind])
+        below = arithmetic.shape_text(shape) if count is None else f"{arithmetic.shape_text(shape)}\n{count:,}"
+        ax.text(middle, -2.05, below, ha="center", va="top", fontsize=10)
+        previous = front
+        x += width + (1.15 if flat else 0.8)
+    ax.text(-0.45, -2.05, "shape\nparameters", ha="right", va="top", fontsize=10, color="#555555")
+    for n, kind in enumerate(("convolution", "pooling", "dense")):
+        ax.add_patch(Rectangle((x / 2 - 3.6 + 2.6 * n, -3.25), 0.3, 0.3, facecolor=COLOURS[kind]))
+        ax.text(x / 2 - 3.15 + 2.6 * n, -3.1, kind, va="center", fontsize=10)
+    ax.set_xlim(-2.0, x - 0.4)
+    ax.set_ylim(-3.45, 2.6)
+    ax.set_aspect("equal")
+    _blank(ax)
+    return figure
+
+
+def _side(pixels: int) -> float:
+    """Return the drawn side of a map: large maps are shortened, so that small ones stay visible."""
+    return 0.42 * pixels**0.5
+
+
+def _stack(ax: Axes, x: float, shape: Sequence[int], kind: str) -> tuple[float, tuple[float, float, float, float]]:
+    """Draw a stack of maps at x; return its width and the front map's (left, bottom, width, height)."""
+    height, width = _side(shape[0]), _side(shape[1])
+    offset = 0.5 / max(shape[2], 6) ** 0.5
+    depth = offset * (shape[2] - 1) * 0.6
+    for n in range(shape[2]):
+        slide = depth - n * offset * 0.6
+        corner = (x + slide, -height / 2 + slide - depth / 2)
+        ax.add_patch(
+            Rectangle(corner, width, height, facecolor=COLOURS[kind], edgecolor="white", linewidth=0.8, alpha=0.9)
+        )
+    return width + depth, (x, -height / 2 - depth / 2, width, height)
+
+
+def _vector(ax: Axes, x: float, units: int, kind: str) -> tuple[float, tuple[float, float, float, float]]:
+    """Draw a vector at x as a bar; return its width and (left, bottom, width, height)."""
+    height = 0.55 * units**0.36
+    ax.add_patch(Rectangle((x, -height / 2), 0.3, height, facecolor=COLOURS[kind], edgecolor="white", alpha=0.9))
+    return 0.3, (x, -height / 2, 0.3, height)
+
+
+def _wires(ax: Axes, layer, source: tuple, target: tuple) -> None:
+    """Draw how a layer reads: a window narrowing to a point, or every unit to every unit."""
+    left, bottom, width, height = source
+    lines = {"color": "#555555", "linewidth": 0.8, "alpha": 0.9, "zorder": 5}
+    if isinstance(layer, Dense):
+        for top in (bottom, bottom + height):
+            end = target[1] if top == bottom else target[1] + target[3]
+            ax.plot([left + width, target[0]], [top, end], **lines)
+        return
+    window = pair(layer.kernel_size if isinstance(layer, Conv) else layer.size)
+    side = min(max(0.16, _side(28) * window[0] / 28 * 1.2), height)
+    corner = (left + width - side * 1.25, bottom + height * 0.55)
+    ax.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="white", linewidth=1.4, zorder=6))
+    end = (target[0] + target[2] * 0.3, target[1] + target[3] * 0.62)
+    for y in (corner[1], corner[1] + side):
+        ax.plot([corner[0] + side, end[0]], [y, end[1]], **lines)
+
+
+@_styled
+def layer_shares(architecture: Architecture) -> Figure:
+    """Draw each layer's share of the parameters and of the multiply–accumulates, in per cent."""
+    rows = [row for row in arithmetic.table(architecture) if row.params]
+    figure, axes = _figure(7.2, 2.6, 1, 2, sharey=True)
+    for ax, count, name in ((axes[0, 0], "params", "parameters"), (axes[0, 1], "macs", "multiply–accumulates")):
+        total = sum(getattr(row, count) for row in rows)
+        shares = [100 * getattr(row, count) / total for row in rows]
+        bars = ax.barh([row.layer for row in rows], shares, color=[COLOURS[row.kind] for row in rows])
+        ax.bar_label(bars, [f"{share:.1f} %" for share in shares], padding=3, fontsize=9)
+        ax.set_xlabel(f"share of {total:,} {name} (%)")
+        ax.set_xlim(0, 100)
+        ax.invert_yaxis() if count == "params" else None
+        ax.grid(axis="y", visible=False)
+    return figure
+
+
+@_styled
+def receptive_fields(architecture: Architecture, image: np.ndarray, layer_names: Sequence[str]) -> Figure:
+    """Draw a digit with the receptive field of one central unit of each layer framed.
+
+    Args:
+        architecture: whose receptive fields.
+        image: uint8 (28, 28).
+        layer_names: the layers to frame, one panel each.
+    """
+    figure, axes = _figure(7.2, 2.0, 1, len(layer_names))
+    for ax, name in zip(axes[0], layer_names, strict=True):
+        height, width = arithmetic.receptive_field(architecture, name)
+        _grey(ax, image)
+        corner = (13.5 - width / 2, 13.5 - height / 2)
+        frame = Rectangle(corner, width, height, fill=False, linewidth=2.5, edgecolor=COLOURS[architecture[name].kind])
+        frame.set_clip_on(False)
+        ax.add_patch(frame)
+        ax.set_xlim(-3, 30)
+        ax.set_ylim(30, -3)
+        ax.set_xlabel(f"{name}: {height} × {width}")
+    return figure
+
+
+@_styled
+def curves(record: Record) -> Figure:
+    """Draw loss and accuracy over the epochs, training and validation, each resume point marked."""
+    figure, axes = _figure(7.2, 3.0, 1, 2)
+    epochs = record.column("epoch")
+    for ax, metric, label in ((axes[0, 0], "loss", "loss (nats a digit)"), (axes[0, 1], "accuracy", "accuracy")):
+        marker = "o" if len(epochs) <= 30 else ""
+        ax.plot(epochs, record.column(metric), color=TRAINING, marker=marker, markersize=4, label="training")
+        ax.plot(
+            epochs,
+            record.column(f"val_{metric}"),
+            color=VALIDATION,
+            marker=marker,
+            markersize=4,
+            linestyle="--",
+            label="validation",
+        )
+        for n, epoch in enumerate(record.resume_points):
+            ax.axvline(epoch + 0.5, color=MARK, linestyle=":", label="resumed" if n == 0 else None)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(label)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.legend()
+    figure.supxlabel(f"data: {record.source}", fontsize=8, color="#555555")
+    return figure
+
+
+@_styled
+def first_epoch(runs: Mapping[str, Record]) -> Figure:
+    """Draw the training loss along the first epoch of several runs.
+
+    Args:
+        runs: name to record.
+    """
+    figure, axes = _figure(7.2, 3.0)
+    ax = axes[0, 0]
+    for (name, record), colour, line in zip(runs.items(), SERIES, ("-", "--", "-.", ":", "-"), strict=False):
+        steps, losses = zip(*record.epochs[0]["steps"], strict=True)
+        ax.plot(steps, losses, line, color=colour, label=name)
+    ax.axhline(np.log(10), color="#555555", linewidth=0.8, linestyle=":")
+    ax.text(
+        1,
+        np.log(10) + 0.04,
+        "ln 10, a guess",
+        fontsize=9,
+        color="#555555",
+        ha="right",
+        transform=ax.get_yaxis_transform(),
+    )
+    ax.set_xlabel("steps taken")
+    ax.set_ylabel("loss (nats a digit)")
+    ax.set_ylim(0, 2.6)
+    ax.legend()
+    return figure
+
+
+@_styled
+def activation_functions(functions: Mapping[str, tuple[np.ndarray, np.ndarray]], inputs: np.ndarray) -> Figure:
+    """Draw activation functions and their slopes.
+
+    Args:
+        functions: name to (values, slopes) at the inputs.
+        inputs: the points on the horizontal axis.
+    """
+    figure, axes = _figure(7.2, 2.8, 1, 2)
+    for (name, lines), colour, style in zip(functions.items(), SERIES, ("-", "--", "-.", ":"), strict=False):
+        for ax, values in zip(axes[0], lines, strict=True):
+            ax.plot(inputs, values, style, color=colour, label=name)
+    for ax, label in zip(axes[0], ("output", "slope"), strict=True):
+        ax.set_xlabel("input")
+        ax.set_ylabel(label)
+        ax.set_ylim(-1.1, 1.6)
+        ax.legend()
+    return figure
+
+
+@_styled
+def confusion(matrix: np.ndarray) -> Figure:
+    """Draw a confusion matrix with its counts; only the mistakes are coloured, since they are what one looks for.
+
+    Args:
+        matrix: (10, 10), a row for each label, a column for each answer.
+    """
+    figure, axes = _figure(5.2, 4.8)
+    ax = axes[0, 0]
+    matrix = np.asarray(matrix)
+    wrong = matrix * (1 - np.eye(len(matrix), dtype=int))
+    ax.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, wrong.max()) * 1.3)
+    for (row, column), count in np.ndenumerate(matrix):
+        weight = "bold" if row == column else "normal"
+        ax.text(column, row, f"{count:,}" if count else "·", ha="center", va="center", fontsize=8, weight=weight)
+    ax.set_xticks(range(len(matrix)))
+    ax.set_yticks(range(len(matrix)))
+    ax.set_xlabel("answer of the network")
+    ax.set_ylabel("label in the file")
+    ax.grid(False)
+    return figure
+
+
+@_styled
+def intervals(results: Mapping[str, tuple[float, float, float]]) -> Figure:
+    """Draw error rates with their intervals.
+
+    Args:
+        results: name to (error, low, high), each 0–1.
+    """
+    figure, axes = _figure(7.2, 0.8 + 0.4 * len(results))
+    ax = axes[0, 0]
+    for row, (error, low, high) in enumerate(results.values()):
+        ax.plot([100 * low, 100 * high], [row, row], color=TRAINING, linewidth=2)
+        ax.plot(100 * error, row, "o", color=TRAINING)
+    ax.set_yticks(range(len(results)), results)
+    ax.set_ylim(len(results) - 0.5, -0.5)
+    ax.set_xlim(left=0)
+    ax.set_xlabel("error (%), with its 95 % interval")
+    return figure
+
+
+@_styled
+def kernels(weights: np.ndarray) -> Figure:
+    """Draw the kernels of a convolution: a row for each input map, a column for each output map, zero in white.
+
+    Args:
+        weights: (kernel height, kernel width, input maps, output maps), the layout of Keras.
+    """
+    _, _, in_maps, out_maps = weights.shape
+    cell = min(1.0, 7.0 / out_maps)
+    figure, axes = _figure(cell * out_maps + 0.4, cell * in_maps + 0.5, in_maps, out_maps)
+    limit = np.abs(weights).max()
+    for (row, column), ax in np.ndenumerate(axes):
+        ax.imshow(weights[:, :, row, column], cmap="PuOr_r", vmin=-limit, vmax=limit)
+        _blank(ax)
+        if row == in_maps - 1:
+            ax.set_xlabel(str(column), fontsize=8)
+        if column == 0 and in_maps > 1:
+            ax.set_ylabel(str(row), fontsize=8)
+    return figure
+
+
+@_styled
+def maps(values: np.ndarray, columns: int = 8) -> Figure:
+    """Draw the maps of one layer for one digit, all on one scale from 0 to the largest value.
+
+    Args:
+        values: (height, width, maps).
+        columns: maps in a row.
+    """
+    count = values.shape[2]
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure, axes = _figure(min(7.2, 1.15 * columns), rows * 7.2 / max(columns, 6) * 1.12, rows, columns)
+    for ax in axes.flat:
+        _blank(ax)
+    for n, ax in zip(range(count), axes.flat, strict=False):
+        ax.imshow(values[..., n], cmap="viridis", vmin=min(0, values.min()), vmax=values.max())
+        ax.set_xlabel(str(n), fontsize=8)
+    return figure
+
+
+@_styled
+def vectors(layers: Mapping[str, np.ndarray]) -> Figure:
+    """Draw the outputs of dense layers for one digit as bars, a panel a layer.
+
+    Args:
+        layers: name to (units,).
+    """
+    figure, axes = _figure(7.2, 1.5 * len(layers), len(layers), 1)
+    for ax, (name, values) in zip(axes[:, 0], layers.items(), strict=True):
+        ax.bar(range(len(values)), values, color=COLOURS["dense"], width=0.8)
+        ax.set_ylabel(name)
+        ax.set_xlim(-1, len(values))
+        if len(values) <= 10:
+            ax.set_xticks(range(len(values)))
+    return figure

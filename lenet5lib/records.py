@@ -1,0 +1,92 @@
+"""The record of a run: what was trained, on which data, with which versions, and what came of it, as JSON.
+
+A record is enough to redraw a run's curves without TensorFlow and without the data. `training` writes it; `plots` and the
+book read it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+NAME = "record.json"
+METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+class RecordError(ValueError):
+    """A record that cannot be read; the text says what came, what was expected, what to do."""
+
+
+@dataclass
+class Record:
+    """One run.
+
+    Attributes:
+        config: what fixes the result: architecture, batch size, learning rate, seed, data.
+        epochs: for each epoch its number from 1, the four metrics (loss in nats a digit, accuracy 0–1; those of
+            validation begin with `val_`), its seconds, and `steps`: pairs of (steps done, mean loss over the last 100).
+        sessions: for each start of the program: `after_epoch`, the epoch it went on from, the versions of the packages
+            and the number of threads.
+        best: the epoch of the lowest validation loss, and that loss; epoch 0 before any.
+    """
+
+    config: dict[str, Any]
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=lambda: {"epoch": 0, "val_loss": None})
+
+    @property
+    def source(self) -> str:
+        """The name of the data."""
+        return self.config["data"]["source"]
+
+    @property
+    def resume_points(self) -> list[int]:
+        """The epochs after which the run went on in a new session."""
+        return [session["after_epoch"] for session in self.sessions[1:]]
+
+    def column(self, metric: str) -> list[float]:
+        """Return one metric, a value an epoch."""
+        return [epoch[metric] for epoch in self.epochs]
+
+    def to_json(self) -> str:
+        """Return the record as JSON text."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, shown: str) -> Record:
+        """Read what `to_json` wrote; `shown` names the file in errors.
+
+        Raises:
+            RecordError: not JSON, or not a record of this format.
+        """
+        try:
+            values = json.loads(text)
+            if values.pop("format") != FORMAT:
+                raise ValueError("another format")
+            return cls(**values)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise RecordError(
+                f"{shown} is not a run's record of format {FORMAT} ({error}). Restore it, or name another run's folder."
+            ) from None
+
+
+def read(run_dir: str | Path) -> Record:
+    """Read the record of a run folder.
+
+    Raises:
+        RecordError: no record in the folder, or one that cannot be read.
+    """
+    path = Path(run_dir) / NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecordError(
+            f"no record at {path}: {error.strerror}. Name the folder of a run that was trained."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{path} is not text ({error.reason}). Restore it, or name another run's folder.") from None
+    return Record.from_json(text, str(path))

@@ -1,0 +1,336 @@
+"""Training that can be stopped and resumed without a trace.
+
+The order of the digits is a function of (seed, epoch), the initial weights of the seed; all else that the next epoch
+depends on is in the checkpoint. So a run that was stopped and resumed ends bit for bit where an uninterrupted one ends, on
+the same machine with the same number of threads. Chapters 5 and 6 are about this module.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from lenet5lib import checkpoint, data, files, models, records
+from lenet5lib.checkpoint import BEST, LAST
+from lenet5lib.data import Digits, Splits
+from lenet5lib.records import Record
+from lenet5lib.spec import Architecture, require_size
+
+STEPS_A_CALL = 100
+"""Training steps that TensorFlow takes for each call from Python; each full call adds one point to the record's steps."""
+
+
+class RunError(ValueError):
+    """A run folder that does not fit what is asked; the text says what came, what was expected, what to do."""
+
+
+@dataclass
+class Run:
+    """A finished or resumed training: the model with the last epoch's weights, its record, its folder."""
+
+    model: keras.Model
+    record: Record
+    run_dir: Path
+
+    def history(self) -> pd.DataFrame:
+        """Return the metrics as a table, a row an epoch: loss, accuracy, val_loss, val_accuracy."""
+        return history_table(self.record)
+
+    def best_model(self) -> keras.Model:
+        """Return a model with the weights of the epoch that was best on validation."""
+        return load_model(self.run_dir)
+
+
+def history_table(record: Record) -> pd.DataFrame:
+    """Return a record's metrics as a table, a row an epoch."""
+    table = pd.DataFrame({name: record.column(name) for name in records.METRICS})
+    return table.set_index(pd.Index([epoch["epoch"] for epoch in record.epochs], name="epoch"))
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Return the order of an epoch's digits: a permutation of 0 … count − 1, a function of (seed, epoch) alone.
+
+    >>> (epoch_order(0, 3, 100) == epoch_order(0, 3, 100)).all(), (epoch_order(0, 3, 100) == epoch_order(0, 4, 100)).all()
+    (True, False)
+    """
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+def train(
+    architecture: Architecture,
+    splits: Splits,
+    run_dir: str | Path,
+    *,
+    epochs: int,
+    batch_size: int = 32,
+    learning_rate: float = 0.001,
+    seed: int = 0,
+    resume: bool = True,
+    report: Callable[[str], Any] | None = print,
+) -> Run:
+    """Train with Adam and sparse categorical cross-entropy, keep the best weights, and resume what the folder holds.
+
+    After each epoch the folder holds `last.weights.h5` (weights, optimizer and record), `best.weights.h5` (of the lowest
+    validation loss) and `record.json`.
+
+    Args:
+        architecture: what to train; its last layer gives probabilities.
+        splits: training and validation digits; the test digits are not looked at.
+        run_dir: the run's folder, made if it is missing.
+        epochs: the total; a run that has as many returns at once, a run that has fewer goes on.
+        batch_size: digits a step; the last step of an epoch takes what is left.
+        learning_rate: Adam's step size.
+        seed: fixes the initial weights and the order of the digits.
+        resume: go on from the folder's checkpoint; if False, an earlier run is moved aside, never deleted.
+        report: receives a line of text an epoch; None for silence.
+
+    Returns:
+        The run, its model holding the last epoch's weights.
+
+    Raises:
+        RunError: the folder holds a run of another configuration; the field that differs is named.
+        CheckpointError: a checkpoint is damaged, or cannot be saved.
+    """
+    require_size("epochs", epochs)
+    require_size("batch_size", batch_size)
+    require_size("seed", seed, minimum=0)
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate is {learning_rate}; expected a number above 0. The default is 0.001.")
+    say = report or (lambda line: None)
+    run_dir = Path(run_dir)
+    config = _config(architecture, splits, batch_size, learning_rate, seed)
+    if not resume:
+        _move_aside(run_dir, say)
+    model = _compiled(models.build(architecture, seed), learning_rate)
+    record = _open(run_dir, model, config, say)
+    done = len(record.epochs)
+    if done >= epochs:
+        say(f"Finished: {run_dir} holds {done} epochs, {epochs} asked for.")
+        return Run(model, record, run_dir)
+    record.sessions.append(_session(done))
+    loop = _Loop(model, splits.train)
+    for epoch in range(done + 1, epochs + 1):
+        start = time.perf_counter()
+        line = loop.epoch(epoch_order(seed, epoch, len(splits.train)), batch_size, _Progress(epoch, epochs, report))
+        line |= dict(zip(("val_loss", "val_accuracy"), loss_and_accuracy(model, splits.validation), strict=True))
+        record.epochs.append({"epoch": epoch, **line, "seconds": round(time.perf_counter() - start, 2)})
+        _save(model, record, run_dir)
+        say(_line(record.epochs[-1], epochs))
+    return Run(model, record, run_dir)
+
+
+def _compiled(model: keras.Model, learning_rate: float) -> keras.Model:
+    """Give the model its optimizer and loss, the optimizer's state built so that loading can fill it."""
+    model.compile(keras.optimizers.Adam(learning_rate), keras.losses.SparseCategoricalCrossentropy())
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _config(
+    architecture: Architecture, splits: Splits, batch_size: int, learning_rate: float, seed: int
+) -> dict[str, Any]:
+    """Return all that fixes a run's result, as plain JSON values."""
+    return {
+        "architecture": architecture.to_dict(),
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "data": {
+            "source": splits.source,
+            "training digits": len(splits.train),
+            "validation digits": len(splits.validation),
+            "digest": data.digest(splits.train, splits.validation),
+        },
+    }
+
+
+def differences(kept: Any, asked: Any, field: str = "") -> list[str]:
+    """Return, for each field in which two configurations differ, its name and both values.
+
+    >>> differences({"seed": 0, "data": {"source": "a"}}, {"seed": 1, "data": {"source": "a"}})
+    ['seed: 0 in the folder, 1 asked for']
+    """
+    if isinstance(kept, dict) and isinstance(asked, dict):
+        keys = [*kept, *(key for key in asked if key not in kept)]
+        pairs = [(f"{field}.{key}" if field else key, kept.get(key), asked.get(key)) for key in keys]
+    elif isinstance(kept, list) and isinstance(asked, list) and len(kept) == len(asked) and field.endswith("layers"):
+        pairs = [(a["name"], a, b) for a, b in zip(kept, asked, strict=True)]
+    else:
+        return [] if kept == asked else [f"{field}: {_short(kept)} in the folder, {_short(asked)} asked for"]
+    return [line for key, a, b in pairs for line in differences(a, b, key)]
+
+
+def _short(value: Any) -> str:
+    """Write a configuration's value in a few words."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return ", ".join(entry["name"] for entry in value)
+    return f"{value[:12]}…" if isinstance(value, str) and len(value) == 64 else str(value)
+
+
+def _open(run_dir: Path, model: keras.Model, config: dict[str, Any], say: Callable[[str], Any]) -> Record:
+    """Return the record to go on from, the model loaded to match: the folder's last checkpoint, or a new run."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot make the folder {run_dir}: {error.strerror}. Name a folder that can be written."
+        ) from None
+    if not (run_dir / LAST).exists():
+        return Record(config)
+    found = differences(checkpoint.read_record(run_dir / LAST).config, config)
+    if found:
+        raise RunError(
+            f"{run_dir} holds a run of another configuration. {'; '.join(found)}. Use the run's own values, name "
+            "another folder, or start anew with --no-resume (resume=False), which moves the old run aside."
+        )
+    record = checkpoint.load(model, run_dir / LAST)
+    say(f"Resuming {run_dir} after epoch {len(record.epochs)}.")
+    return record
+
+
+def _move_aside(run_dir: Path, say: Callable[[str], Any]) -> None:
+    """Rename an earlier run's folder to the first free name of run_dir.1, run_dir.2, …"""
+    if not (run_dir / LAST).exists() and not (run_dir / records.NAME).exists():
+        return
+    number = 1
+    while (aside := run_dir.with_name(f"{run_dir.name}.{number}")).exists():
+        number += 1
+    try:
+        run_dir.rename(aside)
+    except OSError as error:
+        raise RunError(f"cannot move {run_dir} aside: {error.strerror}. Name another folder for the new run.") from None
+    say(f"The old run is now in {aside}.")
+
+
+def _session(after_epoch: int) -> dict[str, Any]:
+    """Return the description of one start of the program."""
+    return {
+        "after_epoch": after_epoch,
+        "versions": {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+        "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
+    }
+
+
+def _save(model: keras.Model, record: Record, run_dir: Path) -> None:
+    """Save the epoch: the best weights if it is the best, then the checkpoint, then the record.
+
+    The checkpoint comes second: if the program dies between the two, the epoch is trained again, with the same result,
+    and the best weights are written again.
+    """
+    newest = record.epochs[-1]
+    if record.best["val_loss"] is None or newest["val_loss"] < record.best["val_loss"]:
+        record.best = {"epoch": newest["epoch"], "val_loss": newest["val_loss"]}
+        checkpoint.save(model, record, run_dir / BEST, with_optimizer=False)
+    checkpoint.save(model, record, run_dir / LAST)
+    try:
+        files.write(run_dir / records.NAME, record.to_json().encode())
+    except OSError as error:
+        raise checkpoint.CheckpointError(
+            f"could not save {run_dir / records.NAME}: {error.strerror}. The checkpoint of epoch {newest['epoch']} is "
+            "whole. Free space, then start again with the same command."
+        ) from error
+
+
+class _Loop:
+    """The training step, compiled once for a model and its training digits."""
+
+    def __init__(self, model: keras.Model, digits: Digits) -> None:
+        images = tf.constant(data.prepare(digits.images, model.input_shape[1:]))
+        labels = tf.constant(digits.labels.astype(np.int32))
+        loss_of, variables = model.loss, model.trainable_variables
+
+        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+        def steps(batches):
+            """Take one step for each row of positions; return the sum of losses and the number right, over all digits."""
+            loss_sum, right = tf.constant(0.0), tf.constant(0, tf.int64)
+            for rows in batches:
+                truth = tf.gather(labels, rows)
+                with tf.GradientTape() as tape:
+                    probabilities = model(tf.gather(images, rows), training=True)
+                    loss = loss_of(truth, probabilities)
+                model.optimizer.apply(tape.gradient(loss, variables), variables)
+                loss_sum += loss * tf.cast(tf.size(rows), tf.float32)
+                right += tf.math.count_nonzero(tf.argmax(probabilities, 1, tf.int32) == truth)
+            return loss_sum, right
+
+        self.steps = steps
+
+    def epoch(self, order: np.ndarray, batch_size: int, progress: Callable[[float], None]) -> dict[str, Any]:
+        """Train once over the digits in this order; return the epoch's loss, accuracy and the loss along the way."""
+        whole = len(order) // batch_size * batch_size
+        batches = order[:whole].astype(np.int32).reshape(-1, batch_size)
+        calls = [batches[first : first + STEPS_A_CALL] for first in range(0, len(batches), STEPS_A_CALL)]
+        if whole < len(order):
+            calls.append(order[whole:].astype(np.int32)[np.newaxis])
+        losses, hits, taken, along = [], 0, 0, []
+        for number, call in enumerate(calls, 1):
+            loss, right = (value.numpy().item() for value in self.steps(tf.constant(call)))
+            losses.append(loss)
+            hits, taken = hits + right, taken + len(call)
+            if len(call) == STEPS_A_CALL:
+                along.append([taken, round(loss / call.size, 5)])
+            progress(number / len(calls))
+        return {"loss": sum(losses) / len(order), "accuracy": hits / len(order), "steps": along}
+
+
+def loss_and_accuracy(model: keras.Model, digits: Digits) -> tuple[float, float]:
+    """Return (mean cross-entropy in nats a digit, share right) of the model on these digits."""
+    probabilities = models.predict(model, digits.images)
+    of_truth = probabilities[np.arange(len(digits)), digits.labels].astype(np.float64)
+    loss = -np.log(of_truth.clip(keras.config.epsilon(), 1)).mean()
+    return float(loss), float((probabilities.argmax(axis=1) == digits.labels).mean())
+
+
+class _Progress:
+    """A line that counts an epoch up in a terminal, at most five times a second; silent anywhere else."""
+
+    def __init__(self, epoch: int, epochs: int, report: Callable | None) -> None:
+        self.prefix = f"Epoch {epoch}/{epochs}"
+        self.shown = report is not None and sys.stderr.isatty()
+        self.due = 0.0
+
+    def __call__(self, share: float) -> None:
+        if self.shown and (time.monotonic() >= self.due or share == 1):
+            self.due = time.monotonic() + 0.2
+            print(f"\r{self.prefix} {share:4.0%}" if share < 1 else "\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _line(epoch: dict[str, Any], epochs: int) -> str:
+    """Write an epoch for a reader."""
+    return (
+        f"Epoch {epoch['epoch']}/{epochs}  loss {epoch['loss']:.4f}  accuracy {epoch['accuracy']:.4f}  "
+        f"val_loss {epoch['val_loss']:.4f}  val_accuracy {epoch['val_accuracy']:.4f}  {epoch['seconds']:.1f} s"
+    )
+
+
+def load_model(run_dir: str | Path, name: str = BEST) -> keras.Model:
+    """Build the architecture that a run was trained with, and load its weights.
+
+    Args:
+        run_dir: the run's folder.
+        name: `best.weights.h5` or `last.weights.h5`.
+
+    Raises:
+        CheckpointError: no such file, or a damaged one.
+    """
+    path = Path(run_dir) / name
+    record = checkpoint.read_record(path)
+    model = models.build(Architecture.from_dict(record.config["architecture"]))
+    checkpoint.load(model, path)
+    return model
