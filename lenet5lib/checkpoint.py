@@ -2,22 +2,29 @@
 
 A checkpoint is a Keras weights file, readable by `load_weights`, that holds the weights and the optimizer's state. The
 run's record (history, best score so far, configuration) stands in the same file as an attribute, so that weights and
-history can never be of different epochs, and so does a digest of all of it. Chapter 6 is about this module.
+history can never be of different epochs. After HDF5's own data the file ends in a digest of all that stands before it.
+Chapter 6 is about this module.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import h5py
 import keras
+import numpy as np
+import pandas as pd
 
-from lenet5lib import files
+from lenet5lib import files, models
 from lenet5lib.records import Record, RecordError
+from lenet5lib.spec import Architecture
 
 LAST, BEST = "last.weights.h5", "best.weights.h5"
-RECORD_ATTRIBUTE, DIGEST_ATTRIBUTE = "lenet5lib record", "lenet5lib sha256"
+RECORD_ATTRIBUTE = "lenet5lib record"
+SEAL = b"lenet5lib sha256 "
+"""What the last bytes of a checkpoint begin with; the digest follows, 64 hexadecimal digits."""
 
 
 class CheckpointError(ValueError):
@@ -32,18 +39,24 @@ def save(model: keras.Model, record: Record, path: Path, with_optimizer: bool = 
     """
     if not with_optimizer:
         model = keras.Model(model.inputs, model.outputs)  # The same layers, not compiled.
+    memory = _Memory()
+    model.save_weights(memory)
+    with h5py.File(memory, "r+") as file:
+        file.attrs[RECORD_ATTRIBUTE] = _chunks(record.to_json())
     try:
-        with files.replacing(path) as temporary:
-            model.save_weights(temporary)
-            with h5py.File(temporary, "r+") as file:
-                file.attrs[RECORD_ATTRIBUTE] = _chunks(record.to_json())
-                file.attrs[DIGEST_ATTRIBUTE] = _digest(file)
+        files.write(path, memory.getvalue() + _seal(memory.getvalue()))
     except OSError as error:
-        reason = str(error).split("(file write failed")[0].split(", errno")[0]
         raise CheckpointError(
-            f"could not save {path}: {reason}. What was saved before is whole. Free space or make the folder writable, "
-            "then start again with the same command; it goes on from the last saved epoch."
+            f"could not save {path}: {error.strerror}. What was saved before is whole. Free space or make the folder "
+            "writable, then start again with the same command; it goes on from the last saved epoch."
         ) from error
+
+
+class _Memory(io.BytesIO):
+    """A weights file in memory: on a full disk HDF5 cannot close its file again, and crashes the program at exit."""
+
+    def __str__(self) -> str:
+        return "memory.weights.h5"  # Keras asks every file for its name.
 
 
 def load(model: keras.Model, path: Path) -> Record:
@@ -56,15 +69,14 @@ def load(model: keras.Model, path: Path) -> Record:
     Raises:
         CheckpointError: missing, cut short, altered, or of another architecture; the file is left as it is.
     """
-    record = read_record(path)
-    if model.compiled:
-        model.optimizer.build(model.trainable_variables)
+    memory, record = _read(path)
     try:
-        model.load_weights(path)
+        models.confirm(model, Architecture.from_dict(record.config["architecture"]))
+        if model.compiled:
+            model.optimizer.build(model.trainable_variables)
+        model.load_weights(memory)
     except (ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} does not fit the model: {str(error).splitlines()[0]} Build the architecture that it was trained with."
-        ) from None
+        raise CheckpointError(f"{path} does not fit: {str(error).splitlines()[0]}") from None
     return record
 
 
@@ -74,18 +86,33 @@ def read_record(path: Path) -> Record:
     Raises:
         CheckpointError: missing, cut short or altered.
     """
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[_Memory, Record]:
+    """Return a checkpoint's weights file and its record, verified: HDF5 given damaged bytes can crash the program.
+
+    Raises:
+        CheckpointError: missing, cut short or altered.
+    """
     try:
-        with h5py.File(path, "r") as file:
-            stored, computed = file.attrs[DIGEST_ATTRIBUTE], _digest(file)
-            text = "".join(file.attrs[RECORD_ATTRIBUTE])
+        contents = path.read_bytes()
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {path}. Name the folder of a run that was trained.") from None
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise CheckpointError(_damaged(path, str(error).splitlines()[0])) from None
-    if stored != computed:
-        raise CheckpointError(_damaged(path, f"its contents have digest {computed[:12]}, expected {stored[:12]}"))
+    except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}. Make it readable.") from None
+    length = len(_seal(b""))
+    memory, seal = _Memory(contents[:-length]), contents[-length:]
+    if not seal.startswith(SEAL):
+        came = f"{len(contents):,} bytes, expected a digest at the end; it was cut short, or another program wrote it"
+        raise CheckpointError(_damaged(path, came))
+    if seal != _seal(memory.getvalue()):
+        found, expected = (one[len(SEAL) :][:12].decode(errors="replace") for one in (_seal(memory.getvalue()), seal))
+        raise CheckpointError(_damaged(path, f"its contents have digest {found}…, expected {expected}…"))
+    with h5py.File(memory, "r") as file:
+        text = "".join(file.attrs[RECORD_ATTRIBUTE])
     try:
-        return Record.from_json(text, str(path))
+        return memory, Record.from_json(text, str(path))
     except RecordError as error:
         raise CheckpointError(str(error)) from None
 
@@ -97,20 +124,54 @@ def _damaged(path: Path, reason: str) -> str:
     )
 
 
+def _seal(contents: bytes) -> bytes:
+    """Return what a checkpoint with these contents ends in; HDF5 reads nothing behind its own data."""
+    return SEAL + hashlib.sha256(contents).hexdigest().encode()
+
+
 def _chunks(text: str, size: int = 8000) -> list[str]:
     """Cut text into pieces, since HDF5 stores long attributes only as arrays."""
     return [text[first : first + size] for first in range(0, len(text), size)]
 
 
-def _digest(file: h5py.File) -> str:
-    """Return the SHA-256 of every array in the file, by name, and of the record."""
-    total = hashlib.sha256()
+def _arrays(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Return the arrays of a weights file in two groups, "weights" and "optimizer", by name."""
+    groups: dict[str, dict[str, np.ndarray]] = {"weights": {}, "optimizer": {}}
 
     def add(name: str, item: h5py.Dataset | h5py.Group) -> None:
         if isinstance(item, h5py.Dataset):
-            total.update(f"{name} {item.shape} {item.dtype}".encode())
-            total.update(item[()].tobytes())
+            groups["optimizer" if name.startswith("optimizer/") else "weights"][name] = item[()]
 
-    file.visititems(add)
-    total.update("".join(file.attrs[RECORD_ATTRIBUTE]).encode())
-    return total.hexdigest()
+    with h5py.File(path, "r") as file:
+        file.visititems(add)
+    return groups
+
+
+def contents(path: Path) -> pd.DataFrame:
+    """Return what a weights file holds: for weights and optimizer the number of arrays, and of numbers in them."""
+    rows = [
+        (group, len(arrays), sum(array.size for array in arrays.values())) for group, arrays in _arrays(path).items()
+    ]
+    return pd.DataFrame(rows, columns=["part", "arrays", "numbers"]).set_index("part")
+
+
+def compare(one: Path, other: Path) -> pd.DataFrame:
+    """Compare two weights files bit for bit.
+
+    Returns:
+        For weights and optimizer: the arrays compared, the numbers in them, how many of these differ in any bit.
+    """
+    rows = []
+    for (group, mine), theirs in zip(_arrays(one).items(), _arrays(other).values(), strict=True):
+        names = sorted(mine.keys() | theirs.keys())
+        differing = sum(_differing(mine.get(name), theirs.get(name)) for name in names)
+        rows.append((group, len(names), sum(array.size for array in mine.values()), differing))
+    return pd.DataFrame(rows, columns=["part", "arrays", "numbers", "differing"]).set_index("part")
+
+
+def _differing(one: np.ndarray | None, other: np.ndarray | None) -> int:
+    """Return how many numbers differ in any bit; all of them if there is nothing of the same form to compare with."""
+    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return max(array.size for array in (one, other) if array is not None)
+    bits = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(one.size, -1) for array in (one, other)]
+    return int((bits[0] != bits[1]).any(axis=1).sum())

@@ -41,15 +41,18 @@ def train(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Print the best weights' error on the test digits, with its interval."""
-    from lenet5lib import data, evaluation, records, training
+    from lenet5lib import checkpoint, data, evaluation, training
 
-    record = records.read(options.run_dir)
+    record = checkpoint.read_record(options.run_dir / checkpoint.BEST)
     dataset = data.load_digits(options.data or "auto")
-    if options.data is None and dataset.source != record.source:
-        raise data.DataError(
-            f"{options.run_dir} was trained on {record.source}, but the data found is {dataset.source}. "
-            "Name the file of test digits with --data."
-        )
+    if options.data is None:
+        splits = data.split(dataset)
+        if data.digest(splits.train, splits.validation) != record.config["data"]["digest"]:
+            raise data.DataError(
+                f"{options.run_dir} was trained on {record.source}, but the data found is {dataset.source}"
+                f"{', with other digits' if dataset.source == record.source else ''}. "
+                "Name the file of test digits with --data."
+            )
     result = evaluation.evaluate(training.load_model(options.run_dir), dataset.test)
     print(f"Trained on {record.source}, epoch {record.best['epoch']}; tested on {dataset.source}.")
     print(result)
@@ -78,8 +81,10 @@ def plot(options: argparse.Namespace) -> None:
     from lenet5lib import files, plots, records
 
     record = records.read(options.run_dir)
-
-    files.write(options.out, plots.png(plots.curves(record)))
+    try:
+        files.write(options.out, plots.png(plots.curves(record)))
+    except OSError as error:
+        raise OSError(f"cannot write {options.out}: {error.strerror}. Name a file that can be written.") from None
     print(f"Curves of {len(record.epochs)} epochs on {record.source}: {options.out}")
 
 
@@ -131,10 +136,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _positive(text: str) -> int:
     """Read a whole number of at least 1 from the command line."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -57,9 +57,9 @@ class Evaluation:
         return pd.DataFrame(matrix, pd.Index(range(CLASSES), name="label"), pd.Index(range(CLASSES), name="answer"))
 
     def confused_pairs(self, count: int) -> pd.DataFrame:
-        """Return the `count` commonest (label, answer) pairs that are wrong, commonest first."""
+        """Return the `count` commonest (label, answer) pairs that are wrong, or all if fewer, commonest first."""
         wrong = self.confusion().to_numpy() * (1 - np.eye(CLASSES, dtype=int))
-        order = np.argsort(-wrong, axis=None, kind="stable")[:count]
+        order = np.argsort(-wrong, axis=None, kind="stable")[: min(count, np.count_nonzero(wrong))]
         labels, answers = np.unravel_index(order, wrong.shape)
         return pd.DataFrame({"label": labels, "answer": answers, "digits": wrong[labels, answers]})
 
@@ -94,6 +94,24 @@ def error_interval(wrong: int, count: int, confidence: float = 0.95) -> tuple[fl
         raise ValueError(f"wrong is {wrong} of {count}; expected 0 to the count, and a count above 0. Check the order.")
     interval = binomtest(int(wrong), int(count)).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def selection_bias(error: float, count: int, candidates: int, trials: int = 2000) -> float:
+    """Return the error reported, on average, by whoever picks the best of several equally good candidates on a test set.
+
+    Simulated: each candidate's mistakes among `count` digits are binomial and independent of the others'.
+
+    Args:
+        error: the true error of every candidate, 0–1.
+        count: digits in the test set.
+        candidates: how many are compared on it.
+        trials: simulated comparisons.
+
+    Returns:
+        The mean, over the trials, of the lowest error seen, 0–1; with one candidate about `error` itself.
+    """
+    wrong = np.random.default_rng(0).binomial(count, error, size=(trials, candidates))
+    return float(wrong.min(axis=1).mean() / count)
 
 
 def evaluate(model: keras.Model, digits: Digits) -> Evaluation:

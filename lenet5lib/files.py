@@ -6,6 +6,7 @@ The bytes go to a temporary file in the same folder, are flushed to disk, and ta
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +19,16 @@ def replacing(path: Path) -> Iterator[Path]:
     If anything fails, `path` is left as it was and the temporary file is removed.
 
     Raises:
-        OSError: the folder cannot be written to, or the disk is full.
+        OSError: the folder cannot be written to, the disk is full, or `path` is a folder or a device.
     """
+    if path.exists() and not path.is_file():  # The rename would replace a device such as /dev/null.
+        raise OSError(errno.EINVAL, "Not an ordinary file", str(path))
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
         _flush_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
@@ -43,8 +46,8 @@ def write(path: Path, contents: bytes) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system lets a folder be opened (Windows does not)."""
-    if os.name == "posix":
+    """Make the rename itself durable, where the system can flush a folder (Windows and some network disks cannot)."""
+    with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

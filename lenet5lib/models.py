@@ -6,6 +6,8 @@ compares what Keras built with what `arithmetic` derived. Chapter 4 is about thi
 
 from __future__ import annotations
 
+import os
+
 import keras
 import numpy as np
 import pandas as pd
@@ -107,7 +109,14 @@ class ArticleLeNet5(ArticleModel):
 def summary_text(model: keras.Model) -> str:
     """Return `model.summary()` as plain text, 80 columns wide wherever it is printed."""
     lines: list[str] = []
-    model.summary(line_length=80, print_fn=lines.append)
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "80"  # Rich, which Keras prints with, would cut the lines to a narrower terminal.
+    try:
+        model.summary(line_length=80, print_fn=lines.append)
+    finally:
+        del os.environ["COLUMNS"]
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
     return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines() if line.strip())
 
 
@@ -143,7 +152,7 @@ def compare(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
         left = ("", None) if wanted is None else (arithmetic.shape_text(wanted.output_shape), wanted.params)
         right = ("", None) if layer is None else (shape, layer.count_params() if layer.built else None)
         rows.append((name, left[0], right[0], left[1], right[1], _verdict(wanted, layer, left, right)))
-    totals = sum(row.params for row in derived.values()), model.count_params()
+    totals = sum(row.params for row in derived.values()), model.count_params() if model.built else None
     rows.append(("Total", "", "", *totals, "agrees" if totals[0] == totals[1] else "parameters differ"))
     columns = ["layer", "derived shape", "built shape", "derived parameters", "built parameters", "verdict"]
     table = pd.DataFrame(rows, columns=columns).set_index("layer")
@@ -194,6 +203,11 @@ def _difference(row: pd.Series) -> str:
         for side in ("derived", "built")
     ]
     return f"{row['verdict']} (derived {values[0] or 'nothing'}, built {values[1] or 'nothing'})"
+
+
+def weights(model: keras.Model) -> dict[str, tuple[np.ndarray, ...]]:
+    """Return the weights of every layer that has any: layer name to (kernel, bias), in the layout of Keras."""
+    return {layer.name: tuple(layer.get_weights()) for layer in model.layers if layer.get_weights()}
 
 
 def predict(model: keras.Model, images: np.ndarray, batch_size: int = 1000) -> np.ndarray:

@@ -47,14 +47,21 @@ def show_source(function: Callable) -> None:
     display({"text/plain": source, "text/markdown": f"```python\n{source}\n```"}, raw=True)
 
 
-def show_error(function: Callable, *args: Any, **kwargs: Any) -> None:
-    """Call a function that is expected to refuse, and print its error; say so if it does not refuse."""
+def error_text(function: Callable, *args: Any, **kwargs: Any) -> str:
+    """Call a function that is expected to refuse, and return its error's text; "" if it does not refuse.
+
+    The folder of the chapters' runs is written `runs`, wherever it is.
+    """
     try:
         function(*args, **kwargs)
     except (ValueError, KeyError) as error:
-        print(f"{type(error).__name__}: {textwrap.fill(str(error), 100)}")
-    else:
-        print("No error.")
+        return f"{type(error).__name__}: {error}".replace(str(run_dir("")), "runs")
+    return ""
+
+
+def show_error(function: Callable, *args: Any, **kwargs: Any) -> None:
+    """Call a function that is expected to refuse, and print its error; say so if it does not refuse."""
+    print(textwrap.fill(error_text(function, *args, **kwargs), 100) or "No error.")
 
 
 def claim(text: str, condition: Any) -> None:

@@ -450,22 +450,23 @@ def kernels(weights: np.ndarray) -> Figure:
 
 
 @_styled
-def maps(values: np.ndarray, columns: int = 8) -> Figure:
-    """Draw the maps of one layer for one digit, all on one scale from 0 to the largest value.
+def feature_maps(layers: Mapping[str, np.ndarray], columns: int = 8) -> Figure:
+    """Draw the maps of several layers for one digit, each layer on its own scale from its lowest to its highest value.
 
     Args:
-        values: (height, width, maps).
+        layers: name to (height, width, maps).
         columns: maps in a row.
     """
-    count = values.shape[2]
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    figure, axes = _figure(min(7.2, 1.15 * columns), rows * 7.2 / max(columns, 6) * 1.12, rows, columns)
-    for ax in axes.flat:
-        _blank(ax)
-    for n, ax in zip(range(count), axes.flat, strict=False):
-        ax.imshow(values[..., n], cmap="viridis", vmin=min(0, values.min()), vmax=values.max())
-        ax.set_xlabel(str(n), fontsize=8)
+    rows = [(name, values, first) for name, values in layers.items() for first in range(0, values.shape[2], columns)]
+    figure, axes = _figure(7.2, 0.98 * len(rows), len(rows), columns)
+    for (name, values, first), line in zip(rows, axes, strict=True):
+        for ax in line:
+            _blank(ax)
+        for n, ax in zip(range(first, values.shape[2]), line, strict=False):
+            ax.imshow(values[..., n], cmap="viridis", vmin=values.min(), vmax=values.max())
+            ax.set_xlabel(str(n), fontsize=8, labelpad=2)
+        if first == 0:
+            line[0].set_ylabel(name, fontsize=11, weight="bold")
     return figure
 
 

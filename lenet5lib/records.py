@@ -1,7 +1,7 @@
 """The record of a run: what was trained, on which data, with which versions, and what came of it, as JSON.
 
-A record is enough to redraw a run's curves without TensorFlow and without the data. `training` writes it; `plots` and the
-book read it.
+A record is enough to redraw a run's curves without TensorFlow and without the data. `training` writes it; `plots` and
+the book read it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class Record:
             values = json.loads(text)
             if values.pop("format") != FORMAT:
                 raise ValueError("another format")
-            return cls(**values)
+            record = cls(**values)
+            _ = record.source, record.resume_points, record.best["val_loss"], [*map(record.column, ("epoch", *METRICS))]
+            return record
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RecordError(
                 f"{shown} is not a run's record of format {FORMAT} ({error}). Restore it, or name another run's folder."

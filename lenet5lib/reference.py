@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from lenet5lib.arithmetic import output_size, same_padding
-from lenet5lib.spec import Pair, pair
+from lenet5lib.spec import Architecture, Conv, Dense, Pair, Pool, pair
 
 
 def convolve(
@@ -94,3 +94,103 @@ def dense(vector: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarra
     for u in range(kernel.shape[1]):
         result[u] = bias[u] + sum(vector[n] * kernel[n, u] for n in range(kernel.shape[0]))
     return result
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """Return σ(x) = 1 / (1 + e^(−x)), between 0 and 1.
+
+    Source: chapter 5, equation (5.3).
+
+    >>> float(sigmoid(np.array(0.0)))
+    0.5
+    """
+    return 1 / (1 + np.exp(-x))
+
+
+def activation_functions(x: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return (values, slopes) at the points `x` of the three activation functions that the book compares."""
+    return {
+        "sigmoid": (sigmoid(x), sigmoid(x) * (1 - sigmoid(x))),
+        "tanh": (np.tanh(x), 1 - np.tanh(x) ** 2),
+        "relu": (np.maximum(x, 0), (x > 0).astype(float)),
+    }
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Return probabilities from scores (classes,): e^score, each divided by their sum.
+
+    Source: chapter 5, equation (5.1).
+
+    >>> softmax(np.array([0.0, 0.0]))
+    array([0.5, 0.5])
+    """
+    powers = np.exp(scores - scores.max())  # The same quotients without overflow.
+    return powers / powers.sum()
+
+
+def cross_entropy(probabilities: np.ndarray, label: int) -> float:
+    """Return the loss of one digit, −ln of the probability given to its label, in nats.
+
+    Source: chapter 5, equation (5.2).
+
+    >>> round(cross_entropy(np.full(10, 0.1), label=3), 4)
+    2.3026
+    """
+    return float(-np.log(probabilities[label]))
+
+
+def adam_step(
+    weight: float, gradient: float, mean: float, square: float, step: int, learning_rate: float = 0.001
+) -> tuple[float, float, float]:
+    """Return (weight, mean, square) after one step of Adam, with Keras's constants.
+
+    Args:
+        weight, gradient: of one trained number.
+        mean, square: the running means of its gradient and of its gradient's square so far; 0 at the start.
+        step: 1 for the first.
+        learning_rate: α.
+
+    Source: Kingma and Ba 2015, algorithm 1; chapter 5, equation (5.4).
+
+    >>> round(adam_step(weight=0.5, gradient=0.02, mean=0.0, square=0.0, step=1)[0], 6)
+    0.499
+    """
+    mean = 0.9 * mean + 0.1 * gradient
+    square = 0.999 * square + 0.001 * gradient**2
+    corrected_mean, corrected_square = mean / (1 - 0.9**step), square / (1 - 0.999**step)
+    return weight - learning_rate * corrected_mean / (corrected_square**0.5 + 1e-7), mean, square
+
+
+def activate(sums: np.ndarray, activation: str) -> np.ndarray:
+    """Return an activation function, named as in the specification, of a layer's sums."""
+    functions = {"linear": np.asarray, "sigmoid": sigmoid, "tanh": np.tanh, "softmax": softmax}
+    return np.maximum(sums, 0) if activation == "relu" else functions[activation](sums)
+
+
+def forward(
+    architecture: Architecture, weights: dict[str, tuple[np.ndarray, np.ndarray]], image: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Run a network by naive loops and return every layer's output for one image.
+
+    Args:
+        architecture: what to run.
+        weights: layer name to (kernel, bias), in the layout of Keras.
+        image: (height, width, maps), prepared.
+
+    Returns:
+        Layer name to (height, width, maps) or (units,).
+    """
+    outputs, values = {}, image
+    for layer in architecture.layers:
+        match layer:
+            case Conv():
+                sums = convolve(values, *weights[layer.name], layer.stride, layer.padding)
+                values = activate(sums, layer.activation)
+            case Pool():
+                values = pool(values, layer.size, layer.step, layer.padding, layer.mode)
+            case Dense():
+                values = activate(dense(values, *weights[layer.name]), layer.activation)
+            case _:
+                values = values.reshape(-1)
+        outputs[layer.name] = values
+    return outputs

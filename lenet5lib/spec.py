@@ -25,7 +25,7 @@ def pair(value: int | Pair) -> Pair:
     >>> pair(5), pair((3, 1))
     ((5, 5), (3, 1))
     """
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+    return (value[0], value[1]) if isinstance(value, (tuple, list)) else (value, value)
 
 
 def require_size(what: str, value: Any, minimum: int = 1) -> int:
@@ -146,7 +146,7 @@ class Architecture:
     layers: tuple[Layer, ...]
 
     def __post_init__(self) -> None:
-        if len(self.input_shape) != 3:
+        if not isinstance(self.input_shape, (tuple, list)) or len(self.input_shape) != 3:
             raise ValueError(
                 f"input_shape is {self.input_shape!r}; expected (height, width, maps). A grey image has 1 map."
             )
@@ -186,7 +186,11 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the architecture as plain JSON values; `from_dict` reads them back."""
-        layers = [{"kind": layer.kind} | dataclasses.asdict(layer) for layer in self.layers]
+        layers = [
+            {"kind": layer.kind}
+            | {key: list(value) if isinstance(value, tuple) else value for key, value in vars(layer).items()}
+            for layer in self.layers
+        ]
         return {"name": self.name, "input_shape": list(self.input_shape), "layers": layers}
 
     @classmethod

@@ -1,18 +1,20 @@
 """Training that can be stopped and resumed without a trace.
 
 The order of the digits is a function of (seed, epoch), the initial weights of the seed; all else that the next epoch
-depends on is in the checkpoint. So a run that was stopped and resumed ends bit for bit where an uninterrupted one ends, on
-the same machine with the same number of threads. Chapters 5 and 6 are about this module.
+depends on is in the checkpoint. So a run that was stopped and resumed ends bit for bit where an uninterrupted one ends,
+on the same machine with the same number of threads. Chapters 5 and 6 are about this module.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from lenet5lib.records import Record
 from lenet5lib.spec import Architecture, require_size
 
 STEPS_A_CALL = 100
-"""Training steps that TensorFlow takes for each call from Python; each full call adds one point to the record's steps."""
+"""Steps that TensorFlow takes for each call from Python; each full call adds one point to the record's `steps`."""
 
 
 class RunError(ValueError):
@@ -61,8 +63,8 @@ def history_table(record: Record) -> pd.DataFrame:
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
     """Return the order of an epoch's digits: a permutation of 0 … count − 1, a function of (seed, epoch) alone.
 
-    >>> (epoch_order(0, 3, 100) == epoch_order(0, 3, 100)).all(), (epoch_order(0, 3, 100) == epoch_order(0, 4, 100)).all()
-    (True, False)
+    >>> [bool((epoch_order(0, 3, 100) == epoch_order(0, epoch, 100)).all()) for epoch in (3, 4)]
+    [True, False]
     """
     return np.random.default_rng([seed, epoch]).permutation(count)
 
@@ -81,8 +83,8 @@ def train(
 ) -> Run:
     """Train with Adam and sparse categorical cross-entropy, keep the best weights, and resume what the folder holds.
 
-    After each epoch the folder holds `last.weights.h5` (weights, optimizer and record), `best.weights.h5` (of the lowest
-    validation loss) and `record.json`.
+    After each epoch the folder holds `last.weights.h5` (weights, optimizer and record), `best.weights.h5` (weights of
+    the lowest validation loss) and `record.json`.
 
     Args:
         architecture: what to train; its last layer gives probabilities.
@@ -102,11 +104,8 @@ def train(
         RunError: the folder holds a run of another configuration; the field that differs is named.
         CheckpointError: a checkpoint is damaged, or cannot be saved.
     """
-    require_size("epochs", epochs)
-    require_size("batch_size", batch_size)
-    require_size("seed", seed, minimum=0)
-    if not learning_rate > 0:
-        raise ValueError(f"learning_rate is {learning_rate}; expected a number above 0. The default is 0.001.")
+    epochs, batch_size = require_size("epochs", epochs), require_size("batch_size", batch_size)
+    seed, learning_rate = require_size("seed", seed, minimum=0), _require_rate(learning_rate)
     say = report or (lambda line: None)
     run_dir = Path(run_dir)
     config = _config(architecture, splits, batch_size, learning_rate, seed)
@@ -128,6 +127,13 @@ def train(
         _save(model, record, run_dir)
         say(_line(record.epochs[-1], epochs))
     return Run(model, record, run_dir)
+
+
+def _require_rate(learning_rate: float) -> float:
+    """Return the learning rate if it is a finite number above 0, else raise ValueError."""
+    if not isinstance(learning_rate, Real) or not 0 < learning_rate < math.inf:
+        raise ValueError(f"learning_rate is {learning_rate!r}; expected a number above 0. The default is 0.001.")
+    return float(learning_rate)
 
 
 def _compiled(model: keras.Model, learning_rate: float) -> keras.Model:
@@ -195,13 +201,14 @@ def _open(run_dir: Path, model: keras.Model, config: dict[str, Any], say: Callab
             "another folder, or start anew with --no-resume (resume=False), which moves the old run aside."
         )
     record = checkpoint.load(model, run_dir / LAST)
+    _write_record(record, run_dir)
     say(f"Resuming {run_dir} after epoch {len(record.epochs)}.")
     return record
 
 
 def _move_aside(run_dir: Path, say: Callable[[str], Any]) -> None:
     """Rename an earlier run's folder to the first free name of run_dir.1, run_dir.2, …"""
-    if not (run_dir / LAST).exists() and not (run_dir / records.NAME).exists():
+    if not any((run_dir / name).exists() for name in (LAST, BEST, records.NAME)):
         return
     number = 1
     while (aside := run_dir.with_name(f"{run_dir.name}.{number}")).exists():
@@ -238,12 +245,19 @@ def _save(model: keras.Model, record: Record, run_dir: Path) -> None:
         record.best = {"epoch": newest["epoch"], "val_loss": newest["val_loss"]}
         checkpoint.save(model, record, run_dir / BEST, with_optimizer=False)
     checkpoint.save(model, record, run_dir / LAST)
+    _write_record(record, run_dir)
+
+
+def _write_record(record: Record, run_dir: Path) -> None:
+    """Write `record.json`, unless it is as it should be: a program that died before it wrote it left an older one."""
+    path, contents = run_dir / records.NAME, record.to_json().encode()
     try:
-        files.write(run_dir / records.NAME, record.to_json().encode())
+        if not path.exists() or path.read_bytes() != contents:
+            files.write(path, contents)
     except OSError as error:
         raise checkpoint.CheckpointError(
-            f"could not save {run_dir / records.NAME}: {error.strerror}. The checkpoint of epoch {newest['epoch']} is "
-            "whole. Free space, then start again with the same command."
+            f"could not save {path}: {error.strerror}. The checkpoint of epoch {len(record.epochs)} is whole. Free "
+            "space or make the folder writable, then start again with the same command."
         ) from error
 
 
@@ -255,19 +269,20 @@ class _Loop:
         labels = tf.constant(digits.labels.astype(np.int32))
         loss_of, variables = model.loss, model.trainable_variables
 
-        @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+        def step(sums, rows):
+            """Take one step on the digits at these positions; add its loss and its number right to the sums."""
+            truth = tf.gather(labels, rows)
+            with tf.GradientTape() as tape:
+                probabilities = model(tf.gather(images, rows), training=True)
+                loss = loss_of(truth, probabilities)
+            model.optimizer.apply(tape.gradient(loss, variables), variables)
+            right = tf.math.count_nonzero(tf.argmax(probabilities, 1, tf.int32) == truth)
+            return sums[0] + loss * tf.cast(tf.size(rows), tf.float32), sums[1] + right
+
+        @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None], tf.int32)])
         def steps(batches):
-            """Take one step for each row of positions; return the sum of losses and the number right, over all digits."""
-            loss_sum, right = tf.constant(0.0), tf.constant(0, tf.int64)
-            for rows in batches:
-                truth = tf.gather(labels, rows)
-                with tf.GradientTape() as tape:
-                    probabilities = model(tf.gather(images, rows), training=True)
-                    loss = loss_of(truth, probabilities)
-                model.optimizer.apply(tape.gradient(loss, variables), variables)
-                loss_sum += loss * tf.cast(tf.size(rows), tf.float32)
-                right += tf.math.count_nonzero(tf.argmax(probabilities, 1, tf.int32) == truth)
-            return loss_sum, right
+            """Take one step for each row of positions; return the sum of the digits' losses and the number right."""
+            return tf.foldl(step, batches, (tf.constant(0.0), tf.constant(0, tf.int64)))
 
         self.steps = steps
 

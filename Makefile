@@ -1,0 +1,58 @@
+# make book   the book as HTML, strictly built, in _build/html
+# make test   lint, unit tests, doctests, then every chapter run and its outputs compared
+# Both set everything up by themselves, in .venv, with Python 3.11, 3.12 or 3.13 and nothing else.
+
+PYTHON ?=
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: help book test lint unit chapters notebooks serve lock clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+.venv/ready: requirements.txt pyproject.toml tools/find_python.sh
+	@python=$$(sh tools/find_python.sh "$(PYTHON)") && "$$python" -m venv --clear .venv
+	@echo "Installing the locked packages into .venv; this takes a minute or two."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch .venv/ready
+
+book: .venv/ready
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo "The book: _build/html/book/index.html"
+
+test: lint unit chapters
+
+# make lint       style and common mistakes, in seconds
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# make unit       doctests and the tests of the library, quick ones first
+unit: .venv/ready
+	$(BIN)/python -m pytest -q --doctest-modules lenet5lib
+	$(BIN)/python -m pytest -q --durations=5 tests
+
+# make chapters   run every chapter and compare its outputs
+chapters: .venv/ready
+	$(BIN)/python -m pytest -q --nbval book/
+
+# make notebooks  run every chapter anew and store its outputs, on the real MNIST
+notebooks: .venv/ready
+	$(BIN)/python tools/notebooks.py
+
+# make serve      the built book at http://localhost:8000
+serve: book
+	$(BIN)/python -m http.server --directory _build/html 8000
+
+# make lock       requirements.txt anew from requirements.in
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+		requirements.in --output-file requirements.txt
+	@echo "# Made by \`make lock\` from requirements.in: every version, every hash, for Python 3.11 to 3.13. Do not edit." \
+		| cat - requirements.txt > requirements.txt.new && mv requirements.txt.new requirements.txt
+
+# make clean      remove what was built, the environment included
+clean:
+	rm -rf .venv _build .pytest_cache .ruff_cache .hypothesis

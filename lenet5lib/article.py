@@ -1,0 +1,93 @@
+"""The source article's way of training and resuming, mended only where current Keras refuses it.
+
+It is here to be compared with: `training` does the same work and loses nothing. Chapter 6 measures the difference, and the
+appendix "From TensorFlow 2.4" lists what had to be mended.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import keras
+import pandas as pd
+
+from lenet5lib import checkpoint
+from lenet5lib.data import Splits, prepare
+from lenet5lib.models import ArticleLeNet5
+
+FORMER_NAME = "LeNet5.ckpt"
+"""The name under which the article keeps its checkpoint; current Keras refuses it."""
+
+
+def fit(splits: Splits, path: Path, epochs: int, seed: int = 0) -> keras.Model:
+    """Train as the article does: load the weights if the file is there, then `fit`, keeping the best weights in the file.
+
+    Mended: the file's name ends in `.weights.h5`, the file itself is looked for and not its `.index`, and the model is
+    built before weights are loaded. Validation is on validation digits, not on the test set.
+
+    Args:
+        splits: training and validation digits.
+        path: the checkpoint, in a folder that exists.
+        epochs: how many to train now, whatever was trained before.
+        seed: of the initial weights and of Keras's shuffling.
+
+    Returns:
+        The trained model; `model.history.history` holds the metrics of this call.
+    """
+    keras.utils.set_random_seed(seed)
+    model = ArticleLeNet5(seed)
+    model.build((None, 28, 28, 1))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(), metrics=["sparse_categorical_accuracy"])
+    if path.exists():
+        with warnings.catch_warnings():
+            # Keras says here that it leaves the optimizer as it is: the very thing that chapter 6 counts.
+            warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+            model.load_weights(path)
+    model.fit(
+        prepare(splits.train.images),
+        splits.train.labels,
+        batch_size=32,
+        epochs=epochs,
+        validation_data=(prepare(splits.validation.images), splits.validation.labels),
+        callbacks=[keep_best(path)],
+        verbose=0,
+    )
+    return model
+
+
+def keep_best(name: str | Path) -> keras.callbacks.ModelCheckpoint:
+    """Return the article's callback that keeps the best weights under this name.
+
+    Raises:
+        ValueError: Keras refuses the name; the article's own name is one that it refuses.
+    """
+    return keras.callbacks.ModelCheckpoint(name, save_weights_only=True, save_best_only=True)
+
+
+def resumed_and_not(splits: Splits, folder: Path, before: int, epochs: int) -> pd.DataFrame:
+    """Train twice the article's way, once in one go and once stopped after `before` epochs, and compare the ends.
+
+    Args:
+        splits: training and validation digits.
+        folder: for the two checkpoints; made if it is missing.
+        before: epochs until the stop.
+        epochs: the total.
+
+    Returns:
+        A row for each thing that a resume should keep, with its value without and with the stop.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.weights.h5" for name in ("in_one_go", "stopped")]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    whole = fit(splits, paths[0], epochs)
+    fit(splits, paths[1], before)
+    resumed = fit(splits, paths[1], epochs - before)
+    differing = checkpoint.compare(*paths)["differing"]
+    rows = {
+        "steps that the optimizer has counted": [int(model.optimizer.iterations.numpy()) for model in (whole, resumed)],
+        "epochs in the history": [len(model.history.history["loss"]) for model in (whole, resumed)],
+        "weights in the file that differ from the other run's": [differing["weights"]] * 2,
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["in one go", "stopped and resumed"])

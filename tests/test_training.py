@@ -1,0 +1,456 @@
+"""Training: resumed or not, a run ends the same; the best weights stay the best; nothing of an earlier run is lost."""
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import small
+
+from lenet5lib import checkpoint, data, models, records, reference, training
+from lenet5lib.checkpoint import BEST, LAST
+from lenet5lib.spec import LENET5, LENET5_32
+from lenet5lib.training import RunError
+
+RELU = LENET5.with_hidden_activation("relu")
+
+
+def train(folder: Path, epochs: int, architecture=RELU, splits: data.Splits | None = None, **options) -> training.Run:
+    """Train in silence on the small set."""
+    return training.train(architecture, splits or small.splits(), folder, epochs=epochs, **{"report": None, **options})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> training.Run:
+    """Five epochs in one go; tests leave its folder as it is."""
+    return train(tmp_path_factory.mktemp("training") / "whole", 5)
+
+
+@pytest.fixture
+def folder(whole, tmp_path) -> Path:
+    """A copy of the finished run's folder, for a test to change."""
+    path = tmp_path / "run"
+    path.mkdir()
+    for file in whole.run_dir.iterdir():
+        (path / file.name).write_bytes(file.read_bytes())
+    return path
+
+
+def values(variables) -> list[bytes]:
+    return [np.asarray(variable).tobytes() for variable in variables]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_two_then_five_epochs_equal_five_in_one_go(whole, tmp_path):
+    first = train(tmp_path, 2)
+    assert small.metrics(first.record) == small.metrics(whole.record)[:2]
+    resumed = train(tmp_path, 5)
+    small.assert_same_run(tmp_path, whole.run_dir)
+    assert values(resumed.model.weights) == values(whole.model.weights)
+    assert values(resumed.model.optimizer.variables) == values(whole.model.optimizer.variables)
+    assert values(resumed.best_model().weights) == values(whole.best_model().weights)
+    assert resumed.record.best == whole.record.best
+    assert resumed.record.resume_points == [2]
+    assert [session["after_epoch"] for session in whole.record.sessions] == [0]
+    assert whole.record.resume_points == []
+    assert small.leftovers(tmp_path) == set()
+
+
+def test_five_sessions_of_one_epoch_equal_five_in_one_go(whole, tmp_path):
+    for epochs in range(1, 6):
+        train(tmp_path, epochs)
+    small.assert_same_run(tmp_path, whole.run_dir)
+    assert records.read(tmp_path).resume_points == [1, 2, 3, 4]
+
+
+def test_another_seed_gives_another_run(whole, tmp_path):
+    other = train(tmp_path, 1, seed=1)
+    assert small.metrics(other.record) != small.metrics(whole.record)[:1]
+
+
+def test_training_learns(whole):
+    assert whole.record.column("loss")[-1] < whole.record.column("loss")[0] - 0.2
+    assert whole.record.column("val_accuracy")[-1] > 0.5
+
+
+def test_metrics_are_those_of_the_saved_weights(whole):
+    loss, accuracy = training.loss_and_accuracy(whole.model, small.splits().validation)
+    assert (loss, accuracy) == (whole.record.column("val_loss")[-1], whole.record.column("val_accuracy")[-1])
+    probabilities = models.predict(whole.model, small.splits().validation.images)
+    labels = small.splits().validation.labels
+    assert accuracy == np.mean([row.argmax() == label for row, label in zip(probabilities, labels, strict=True)])
+    losses = [reference.cross_entropy(row, label) for row, label in zip(probabilities, labels, strict=True)]
+    assert loss == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_a_loss_of_certainty_stays_finite():
+    class Certain(keras.Model):
+        input_shape = (None, 28, 28, 1)
+
+        def predict_on_batch(self, images):
+            return np.eye(10, dtype=np.float32)[np.zeros(len(images), int)]
+
+    digits = data.Digits(np.zeros((2, 28, 28), np.uint8), np.array([0, 1], np.uint8))
+    loss, accuracy = training.loss_and_accuracy(Certain(), digits)
+    assert accuracy == 0.5
+    assert loss == pytest.approx(-math.log(keras.config.epsilon()) / 2)
+
+
+def numpy_losses(splits: data.Splits, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each digit's loss, and whether it is right, under the initial weights, without Keras's forward pass."""
+    model = models.build(RELU, seed=0)
+    weights = {layer.name: [np.asarray(w, float) for w in layer.weights] for layer in model.layers if layer.weights}
+    images = data.prepare(splits.train.images[rows])
+    outputs = [reference.forward(RELU, weights, image)["Output"] for image in images]
+    labels = splits.train.labels[rows]
+    losses = [reference.cross_entropy(output, label) for output, label in zip(outputs, labels, strict=True)]
+    return np.array(losses), np.array([output.argmax() for output in outputs]) == labels
+
+
+def test_the_first_step_has_the_loss_and_the_hits_that_numpy_computes(tmp_path):
+    splits = small.splits().small(12, 10)
+    losses, right = numpy_losses(splits, np.arange(12))
+    first = train(tmp_path, 1, splits=splits, batch_size=12).record.epochs[0]
+    assert first["loss"] == pytest.approx(losses.mean(), rel=1e-5)
+    assert first["accuracy"] == right.mean()
+
+
+def test_a_partial_last_batch_counts_by_its_digits(tmp_path):
+    """With a learning rate too small to move a weight, an epoch's metrics are those of the initial weights."""
+    splits = small.splits().small(11, 10)
+    losses, right = numpy_losses(splits, np.arange(11))
+    run = train(tmp_path, 1, splits=splits, batch_size=4, learning_rate=1e-30)
+    assert run.record.epochs[0]["loss"] == pytest.approx(losses.mean(), rel=1e-5)
+    assert run.record.epochs[0]["accuracy"] == right.mean()
+    assert int(run.model.optimizer.iterations) == 3
+
+
+def test_a_batch_larger_than_the_set_is_one_step(tmp_path):
+    run = train(tmp_path, 2, splits=small.splits().small(11, 10), batch_size=500)
+    assert int(run.model.optimizer.iterations) == 2
+
+
+def test_an_epoch_takes_each_digit_once_in_its_order(tmp_path, monkeypatch):
+    taken = []
+
+    class Spy(training._Loop):
+        def __init__(self, model, digits):
+            super().__init__(model, digits)
+            steps = self.steps
+            self.steps = lambda batches: taken.append(np.asarray(batches)) or steps(batches)
+
+    monkeypatch.setattr(training, "_Loop", Spy)
+    monkeypatch.setattr(training, "STEPS_A_CALL", 4)
+    train(tmp_path, 1, splits=small.splits().small(53, 10), batch_size=5, seed=3)
+    assert [batches.shape for batches in taken] == [(4, 5), (4, 5), (2, 5), (1, 3)]
+    order = np.concatenate([batches.ravel() for batches in taken])
+    assert order.tolist() == training.epoch_order(3, 1, 53).tolist()
+
+
+def test_the_record_follows_the_loss_along_the_epoch(tmp_path):
+    record = train(tmp_path, 1, batch_size=2).record
+    steps, losses = zip(*record.epochs[0]["steps"], strict=True)
+    assert steps == (100, 200)
+    assert losses[0] > losses[1] > 0
+    assert train(tmp_path / "few", 1).record.epochs[0]["steps"] == []
+
+
+@pytest.mark.parametrize(("seed", "epoch", "count"), [(0, 1, 550), (0, 2, 550), (7, 1, 1), (123, 40, 55_000)])
+def test_epoch_order_is_a_permutation_and_a_function_of_seed_and_epoch(seed, epoch, count):
+    order = training.epoch_order(seed, epoch, count)
+    assert sorted(order.tolist()) == list(range(count))
+    np.random.seed(5)
+    keras.utils.set_random_seed(5)
+    assert training.epoch_order(seed, epoch, count).tolist() == order.tolist()
+    if count > 1:
+        assert training.epoch_order(seed, epoch + 1, count).tolist() != order.tolist()
+        assert training.epoch_order(seed + 1, epoch, count).tolist() != order.tolist()
+
+
+def test_a_run_does_not_depend_on_the_state_of_other_random_generators(whole, tmp_path):
+    keras.utils.set_random_seed(99)
+    assert small.metrics(train(tmp_path, 1).record) == small.metrics(whole.record)[:1]
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Return a function that sets the validation losses of the epochs to come; the training itself is real."""
+
+    def script(*losses: float) -> None:
+        left = list(losses)
+        monkeypatch.setattr(training, "loss_and_accuracy", lambda model, digits: (left.pop(0), 0.5))
+
+    return script
+
+
+def test_best_weights_are_of_the_lowest_validation_loss(scripted, tmp_path):
+    scripted(2.0, 1.0, 3.0, 1.0)
+    run = train(tmp_path, 4)
+    assert run.record.best == {"epoch": 2, "val_loss": 1.0}
+    two = train(tmp_path / "two", 2, **{}) if scripted(2.0, 1.0) is None else None
+    assert values(run.best_model().weights) == values(two.model.weights)
+    assert values(run.best_model().weights) != values(run.model.weights)
+
+
+def test_a_resumed_session_does_not_overwrite_better_weights(scripted, tmp_path):
+    scripted(1.0, 0.5, 2.0, 0.6, 0.4)
+    train(tmp_path, 2)
+    best = (tmp_path / BEST).read_bytes()
+    assert train(tmp_path, 4).record.best == {"epoch": 2, "val_loss": 0.5}
+    assert (tmp_path / BEST).read_bytes() == best
+    assert train(tmp_path, 5).record.best == {"epoch": 5, "val_loss": 0.4}
+    assert (tmp_path / BEST).read_bytes() != best
+
+
+@pytest.mark.parametrize("epochs", [5, 3, 1])
+def test_a_finished_run_returns_at_once(folder, whole, epochs, monkeypatch):
+    before, said = contents(folder), []
+    monkeypatch.setattr(training, "_Loop", None)
+    run = train(folder, epochs, report=said.append)
+    assert contents(folder) == before
+    assert run.record == whole.record
+    assert values(run.model.weights) == values(whole.model.weights)
+    assert said == [f"Resuming {folder} after epoch 5.", f"Finished: {folder} holds 5 epochs, {epochs} asked for."]
+
+
+@pytest.mark.parametrize("older", [None, 3])
+def test_a_record_that_was_not_written_is_written_on_resuming(folder, whole, older):
+    if older is None:
+        (folder / records.NAME).unlink()
+    else:
+        record = copy.deepcopy(whole.record)
+        del record.epochs[older:]
+        (folder / records.NAME).write_text(record.to_json(), encoding="utf-8")
+    train(folder, 5)
+    assert records.read(folder) == whole.record
+
+
+def test_a_report_of_each_epoch(tmp_path):
+    said = []
+    run = train(tmp_path, 2, report=said.append)
+    assert len(said) == 2
+    assert said[1].startswith(f"Epoch 2/2  loss {run.record.epochs[1]['loss']:.4f}  accuracy ")
+    assert f"val_loss {run.record.epochs[1]['val_loss']:.4f}" in said[1]
+
+
+def test_silence_prints_nothing(tmp_path, capfd):
+    train(tmp_path, 1)
+    assert capfd.readouterr() == ("", "")
+
+
+def other_digits() -> data.Splits:
+    """The small set with one pixel changed."""
+    splits = small.splits()
+    images = splits.train.images.copy()
+    images[7, 3, 3] ^= 1
+    return data.Splits(data.Digits(images, splits.train.labels), splits.validation, splits.test, splits.source)
+
+
+@pytest.mark.parametrize(
+    ("changed", "lines"),
+    [
+        ({"batch_size": 16}, ["batch_size: 32 in the folder, 16 asked for"]),
+        ({"learning_rate": 0.01}, ["learning_rate: 0.001 in the folder, 0.01 asked for"]),
+        ({"seed": 4}, ["seed: 0 in the folder, 4 asked for"]),
+        ({"architecture": RELU.change("C3", maps=8)}, ["C3.maps: 16 in the folder, 8 asked for"]),
+        ({"architecture": RELU.change("C1", activation="tanh")}, ["C1.activation: relu in the folder, tanh asked for"]),
+        ({"architecture": RELU.change("S2", mode="max")}, ["S2.mode: average in the folder, max asked for"]),
+        (
+            {"architecture": LENET5_32},
+            [
+                "architecture.name: LeNet-5, the article's 28×28 form in the folder, LeNet-5, the article's 32×32 form",
+                "architecture.input_shape: [28, 28, 1] in the folder, [32, 32, 1] asked for",
+            ],
+        ),
+        ({"splits": other_digits()}, ["data.digest: "]),
+        (
+            {"splits": small.splits().small(100, 20)},
+            [
+                "data.source: the file small.npz in the folder, the first 100 training digits of the file small.npz",
+                "data.training digits: 550 in the folder, 100 asked for",
+                "data.validation digits: 50 in the folder, 20 asked for",
+            ],
+        ),
+        ({"seed": 4, "batch_size": 16}, ["batch_size: 32 in the folder, 16 asked for", "seed: 0 in the folder, 4"]),
+    ],
+)
+def test_another_configuration_is_refused_and_each_difference_named(folder, changed, lines):
+    before = contents(folder)
+    with pytest.raises(RunError) as refused:
+        train(folder, 9, **changed)
+    text = str(refused.value)
+    assert text.startswith(f"{folder} holds a run of another configuration. ")
+    for line in lines:
+        assert line in text
+    assert text.count(" in the folder, ") >= len(lines)
+    assert "Use the run's own values, name another folder, or start anew with --no-resume" in text
+    assert contents(folder) == before
+
+
+def test_only_what_differs_is_named(folder):
+    with pytest.raises(RunError) as refused:
+        train(folder, 9, seed=4)
+    assert str(refused.value).count(" in the folder, ") == 1
+
+
+def test_architectures_of_other_layers_are_named_by_their_layers():
+    kept, asked = LENET5.to_dict(), LENET5_32.to_dict()
+    asked["layers"] = asked["layers"][:3]
+    line = training.differences({"architecture": kept}, {"architecture": asked})[-1]
+    assert line == "architecture.layers: C1, S2, C3, S4, Flatten, C5, F6, Output in the folder, C1, S2, C3 asked for"
+
+
+def test_numpy_numbers_are_taken_for_numbers(tmp_path, folder, whole):
+    run = train(folder, np.int64(5), batch_size=np.int32(32), learning_rate=np.float64(0.001), seed=np.uint8(0))
+    assert run.record == whole.record
+    first = train(tmp_path / "new", np.int64(1), batch_size=np.int64(32), learning_rate=np.float64(0.001))
+    assert small.metrics(first.record) == small.metrics(whole.record)[:1]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [
+        ("epochs", 0, "epochs is 0; expected 1 or more"),
+        ("epochs", 1.5, "epochs is 1.5; expected a whole number"),
+        ("epochs", True, "epochs is True"),
+        ("batch_size", 0, "batch_size is 0; expected 1 or more"),
+        ("batch_size", "32", "batch_size is '32'; expected a whole number"),
+        ("seed", -1, "seed is -1; expected 0 or more"),
+        ("seed", None, "seed is None"),
+        ("learning_rate", 0, "learning_rate is 0; expected a number above 0"),
+        ("learning_rate", -0.1, "learning_rate is -0.1"),
+        ("learning_rate", math.nan, "learning_rate is nan"),
+        ("learning_rate", math.inf, "learning_rate is inf"),
+        ("learning_rate", "fast", "learning_rate is 'fast'"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_written(tmp_path, option, value, named):
+    with pytest.raises(ValueError, match="expected") as refused:
+        train(tmp_path / "run", **{"epochs": 1, option: value})
+    assert named in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_starting_anew_moves_the_old_run_aside_and_deletes_nothing(folder, whole):
+    before = contents(folder)
+    (folder / "notes.txt").write_text("mine")
+    said = []
+    train(folder, 1, resume=False, report=said.append)
+    assert said[0] == f"The old run is now in {folder}.1."
+    assert contents(folder.with_name("run.1")) == {**before, "notes.txt": b"mine"}
+    assert small.metrics(records.read(folder)) == small.metrics(whole.record)[:1]
+    second = contents(folder)
+    train(folder, 1, resume=False, seed=1)
+    assert contents(folder.with_name("run.2")) == second
+    assert contents(folder.with_name("run.1")) == {**before, "notes.txt": b"mine"}
+    assert small.metrics(records.read(folder)) != small.metrics(whole.record)[:1]
+    assert {path.name for path in folder.parent.iterdir()} == {"run", "run.1", "run.2"}
+
+
+@pytest.mark.parametrize("name", [LAST, BEST, records.NAME])
+def test_starting_anew_moves_even_a_part_of_a_run_aside(folder, name):
+    for path in folder.iterdir():
+        if path.name != name:
+            path.unlink()
+    before = contents(folder)
+    training._move_aside(folder, lambda line: None)
+    assert contents(folder.with_name("run.1")) == before
+    assert not folder.exists()
+
+
+def test_starting_anew_in_a_folder_without_a_run_moves_nothing(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    train(tmp_path, 1, resume=False)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert not tmp_path.with_name(f"{tmp_path.name}.1").exists()
+
+
+def test_foreign_files_in_the_folder_are_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "other.weights.h5").write_bytes(b"theirs")
+    train(tmp_path, 1)
+    train(tmp_path, 2)
+    assert small.leftovers(tmp_path) == {"notes.txt", "other.weights.h5"}
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "other.weights.h5").read_bytes() == b"theirs"
+
+
+def test_a_damaged_checkpoint_stops_the_run_and_stays(folder):
+    damaged = (folder / LAST).read_bytes()[:-1000]
+    (folder / LAST).write_bytes(damaged)
+    before = contents(folder)
+    with pytest.raises(checkpoint.CheckpointError, match="is damaged"):
+        train(folder, 9)
+    assert contents(folder) == before
+    train(folder, 1, resume=False)
+    assert contents(folder.with_name("run.1")) == before
+
+
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(RunError, match="cannot make the folder .*run: File exists"):
+        train(tmp_path / "run", 1)
+
+
+def test_the_record_says_what_was_trained_on_what_and_with_what(whole):
+    values = json.loads((whole.run_dir / records.NAME).read_text(encoding="utf-8"))
+    splits = small.splits()
+    assert values["config"] == {
+        "architecture": RELU.to_dict() | {"input_shape": [28, 28, 1]},
+        "batch_size": 32,
+        "learning_rate": 0.001,
+        "seed": 0,
+        "data": {
+            "source": "the file small.npz",
+            "training digits": 550,
+            "validation digits": 50,
+            "digest": data.digest(splits.train, splits.validation),
+        },
+    }
+    for number, epoch in enumerate(values["epochs"], 1):
+        assert list(epoch) == ["epoch", "loss", "accuracy", "steps", "val_loss", "val_accuracy", "seconds"]
+        assert epoch["epoch"] == number
+        assert epoch["loss"] > 0 < epoch["val_loss"]
+        assert 0 <= epoch["accuracy"] <= 1 >= epoch["val_accuracy"] >= 0
+        assert 0 < epoch["seconds"] < 60
+    (session,) = values["sessions"]
+    assert session["after_epoch"] == 0
+    assert session["versions"]["keras"] == keras.__version__
+    assert set(session["versions"]) == {"python", "tensorflow", "keras", "numpy"}
+    assert session["threads"] >= 1
+    losses = [epoch["val_loss"] for epoch in values["epochs"]]
+    assert values["best"] == {"epoch": 1 + losses.index(min(losses)), "val_loss": min(losses)}
+
+
+def test_history_is_a_table_of_the_metrics(whole):
+    table = whole.history()
+    assert list(table.columns) == ["loss", "accuracy", "val_loss", "val_accuracy"]
+    assert table.index.tolist() == [1, 2, 3, 4, 5]
+    assert table.index.name == "epoch"
+    assert table["val_loss"].tolist() == whole.record.column("val_loss")
+    pd.testing.assert_frame_equal(training.history_table(records.read(whole.run_dir)), table)
+
+
+def test_load_model_builds_what_was_trained(folder, whole):
+    best, last = training.load_model(folder), training.load_model(str(folder), LAST)
+    assert values(last.weights) == values(whole.model.weights)
+    assert values(best.weights) == values(whole.best_model().weights)
+    assert best.get_layer("C1").activation is keras.activations.relu
+    images = small.dataset().test.images
+    assert (models.predict(last, images) == models.predict(whole.model, images)).all()
+    (folder / BEST).unlink()
+    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint at"):
+        training.load_model(folder)
+
+
+def test_the_32_pixel_form_trains_too(tmp_path):
+    run = train(tmp_path, 1, architecture=LENET5_32)
+    assert run.best_model().input_shape == (None, 32, 32, 1)
+    assert math.log(10) - 0.5 < run.record.epochs[0]["val_loss"] < math.log(10) + 0.5

@@ -1,0 +1,88 @@
+"""Run every chapter anew and store its outputs: `make notebooks`, or with names, `python tools/notebooks.py 02 05`.
+
+What must not be stored is dropped (stderr, time stamps, editor state), and the rest is brought to one form, so that running
+twice changes nothing outside cells tagged `nbval-ignore-output`. Nothing is stored if a cell fails or a claim is false.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+BOOK = Path(__file__).resolve().parent.parent / "book"
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
+
+
+def run(path: Path) -> list[str]:
+    """Execute a chapter in its folder and store it; return what was wrong, and store nothing if anything was."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(
+        notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": BOOK}}, allow_errors=True
+    ).execute()
+    normalise(notebook)
+    wrong = [f"{path.name}, cell {n}: {fault}" for n, cell in enumerate(notebook.cells) for fault in faults(cell)]
+    if not wrong:
+        nbformat.validate(notebook)
+        nbformat.write(notebook, path)
+    return wrong
+
+
+def normalise(notebook: nbformat.NotebookNode) -> None:
+    """Drop what must not be stored, and number cells and runs in order."""
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": LANGUAGE})
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    run_number = 0
+    for position, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{position:02d}"
+        cell.source = cell.source.rstrip()
+        cell.metadata = nbformat.from_dict(
+            {key: cell.metadata[key] for key in ("tags", "mystnb") if key in cell.metadata}
+        )
+        if cell.cell_type == "code":
+            run_number += 1
+            cell.execution_count = run_number
+            cell.outputs = [
+                clean(output, cell, run_number) for output in cell.outputs if output.get("name") != "stderr"
+            ]
+
+
+def clean(output: nbformat.NotebookNode, cell: nbformat.NotebookNode, run_number: int) -> nbformat.NotebookNode:
+    """Give an output its run's number, and a figure the alternative text of its cell."""
+    if output.output_type == "execute_result":
+        output.execution_count = run_number
+    alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+    if alt and "image/png" in output.get("data", {}):
+        output.metadata.setdefault("image/png", {})["alt"] = alt
+    return output
+
+
+def faults(cell: nbformat.NotebookNode) -> list[str]:
+    """Return what forbids storing a cell: an error, or a claim that does not hold."""
+    found = []
+    for output in cell.get("outputs", []):
+        if output.output_type == "error":
+            found.append(f"{output.ename}: {output.evalue}")
+        if output.get("name") == "stdout":
+            found += [line for line in output.text.splitlines() if line.endswith(": False") and "claim(" in cell.source]
+    return found
+
+
+def main(names: list[str]) -> int:
+    """Run the chapters whose names begin so, or all; return 1 if anything was wrong."""
+    chapters = [path for path in sorted(BOOK.glob("*.ipynb")) if not names or path.name.startswith(tuple(names))]
+    wrong = []
+    with tempfile.TemporaryDirectory() as runs:
+        os.environ["LENET5_RUNS"] = runs
+        for path in chapters:
+            print(path.name, flush=True)
+            wrong += run(path)
+    print("\n".join(wrong))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
