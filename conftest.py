@@ -8,7 +8,9 @@ import pytest
 
 def pytest_configure(config: pytest.Config) -> None:
     """Point the chapters' runs at a fresh folder; kernels inherit the variable."""
-    config.lenet5_runs = tempfile.TemporaryDirectory(prefix="lenet5-runs-", ignore_cleanup_errors=True)
+    config.lenet5_runs = tempfile.TemporaryDirectory(
+        prefix="lenet5-runs-", ignore_cleanup_errors=True
+    )
     os.environ["LENET5_RUNS"] = config.lenet5_runs.name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

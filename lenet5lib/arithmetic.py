@@ -17,12 +17,25 @@ from collections.abc import Iterator
 from math import prod
 from typing import NamedTuple
 
-from lenet5lib.spec import Architecture, Conv, Dense, Flatten, Layer, Pair, Pool, pair, require_layer, require_size
+from lenet5lib.spec import (
+    Architecture,
+    Conv,
+    Dense,
+    Flatten,
+    Layer,
+    Pair,
+    Pool,
+    pair,
+    require_layer,
+    require_size,
+)
 
 Shape = tuple[int, ...]
 
 
-def output_size(input_size: int, kernel_size: int, stride: int = 1, padding: int | str = 0) -> int:
+def output_size(
+    input_size: int, kernel_size: int, stride: int = 1, padding: int | str = 0
+) -> int:
     """Return the number of window positions along one side: o = ⌊(i + 2p − k) / s⌋ + 1.
 
     Args:
@@ -86,9 +99,17 @@ def _require_shape(layer: Layer, input_shape: Shape) -> None:
     require_layer(layer)
     expected = 1 if isinstance(layer, Dense) else 3
     if len(input_shape) != expected:
-        needs = "a flat vector (units,)" if expected == 1 else "(height, width, maps)"
-        remedy = "Put a Flatten before it." if expected == 1 else "Move it before the Flatten."
-        raise ValueError(f"{layer.name} receives an input of shape {input_shape}; expected {needs}. {remedy}")
+        needs = (
+            "a flat vector (units,)" if expected == 1 else "(height, width, maps)"
+        )
+        remedy = (
+            "Put a Flatten before it."
+            if expected == 1
+            else "Move it before the Flatten."
+        )
+        raise ValueError(
+            f"{layer.name} receives an input of shape {input_shape}; expected {needs}. {remedy}"
+        )
 
 
 def output_shape(layer: Layer, input_shape: Shape) -> Shape:
@@ -106,11 +127,15 @@ def output_shape(layer: Layer, input_shape: Shape) -> Shape:
             window, stride = _window(layer)
             try:
                 sizes = [
-                    output_size(i, k, s, layer.padding) for i, k, s in zip(input_shape[:2], window, stride, strict=True)
+                    output_size(i, k, s, layer.padding)
+                    for i, k, s in zip(input_shape[:2], window, stride, strict=True)
                 ]
             except ValueError as error:
                 raise ValueError(f"{layer.name}: {error}") from None
-            return (*sizes, layer.maps if isinstance(layer, Conv) else input_shape[2])
+            return (
+                *sizes,
+                layer.maps if isinstance(layer, Conv) else input_shape[2],
+            )
         case Flatten():
             return (prod(input_shape),)
         case Dense():
@@ -214,7 +239,10 @@ def receptive_field(architecture: Architecture, layer_name: str) -> Pair:
     extent: Pair = architecture.input_shape[:2]
     for layer, _, outputs in walk(architecture):
         if isinstance(layer, (Conv, Pool)):
-            reach = [widen(r, k, s) for r, k, s in zip(reach, *_window(layer), strict=True)]
+            reach = [
+                widen(r, k, s)
+                for r, k, s in zip(reach, *_window(layer), strict=True)
+            ]
             extent = outputs[:2]
         elif isinstance(layer, Dense):
             reach = [widen(r, k) for r, k in zip(reach, extent, strict=True)]
@@ -272,12 +300,35 @@ def shape_text(shape: Shape) -> str:
 def describe(architecture: Architecture) -> str:
     """Return the derived table as text for a terminal, totals in the last line."""
     rows = table(architecture)
-    cells = [("layer", "kind", "output", "parameters", "connections", "MACs", "receptive field")]
-    cells.append(("Input", "", shape_text(architecture.input_shape), "", "", "", ""))
+    cells = [
+        (
+            "layer",
+            "kind",
+            "output",
+            "parameters",
+            "connections",
+            "MACs",
+            "receptive field",
+        )
+    ]
+    cells.append(
+        ("Input", "", shape_text(architecture.input_shape), "", "", "", "")
+    )
     for row in rows:
         counts = (f"{row.params:,}", f"{row.connections:,}", f"{row.macs:,}")
-        cells.append((row.layer, row.kind, shape_text(row.output_shape), *counts, shape_text(row.receptive_field)))
-    totals = (sum(getattr(row, count) for row in rows) for count in ("params", "connections", "macs"))
+        cells.append(
+            (
+                row.layer,
+                row.kind,
+                shape_text(row.output_shape),
+                *counts,
+                shape_text(row.receptive_field),
+            )
+        )
+    totals = (
+        sum(getattr(row, count) for row in rows)
+        for count in ("params", "connections", "macs")
+    )
     cells.append(("Total", "", "", *(f"{total:,}" for total in totals), ""))
     widths = [max(len(line[column]) for line in cells) for column in range(7)]
     lines = []

@@ -38,18 +38,27 @@ def fit(splits: Splits, path: Path, epochs: int, seed: int = 0) -> keras.Model:
     keras.utils.set_random_seed(seed)
     model = ArticleLeNet5(seed)
     model.build((None, 28, 28, 1))
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(), metrics=["sparse_categorical_accuracy"])
+    model.compile(
+        "adam",
+        keras.losses.SparseCategoricalCrossentropy(),
+        metrics=["sparse_categorical_accuracy"],
+    )
     if path.exists():
         with warnings.catch_warnings():
             # Keras says here that it leaves the optimizer as it is: the very thing that chapter 6 counts.
-            warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+            warnings.filterwarnings(
+                "ignore", message="Skipping variable loading for optimizer"
+            )
             model.load_weights(path)
     model.fit(
         prepare(splits.train.images),
         splits.train.labels,
         batch_size=32,
         epochs=epochs,
-        validation_data=(prepare(splits.validation.images), splits.validation.labels),
+        validation_data=(
+            prepare(splits.validation.images),
+            splits.validation.labels,
+        ),
         callbacks=[keep_best(path)],
         verbose=0,
     )
@@ -62,10 +71,14 @@ def keep_best(name: str | Path) -> keras.callbacks.ModelCheckpoint:
     Raises:
         ValueError: Keras refuses the name; the article's own name is one that it refuses.
     """
-    return keras.callbacks.ModelCheckpoint(name, save_weights_only=True, save_best_only=True)
+    return keras.callbacks.ModelCheckpoint(
+        name, save_weights_only=True, save_best_only=True
+    )
 
 
-def resumed_and_not(splits: Splits, folder: Path, before: int, epochs: int) -> pd.DataFrame:
+def resumed_and_not(
+    splits: Splits, folder: Path, before: int, epochs: int
+) -> pd.DataFrame:
     """Train twice the article's way, once in one go and once stopped after `before` epochs, and compare the ends.
 
     Args:
@@ -86,8 +99,17 @@ def resumed_and_not(splits: Splits, folder: Path, before: int, epochs: int) -> p
     resumed = fit(splits, paths[1], epochs - before)
     differing = checkpoint.compare(*paths)["differing"]
     rows = {
-        "steps that the optimizer has counted": [int(model.optimizer.iterations.numpy()) for model in (whole, resumed)],
-        "epochs in the history": [len(model.history.history["loss"]) for model in (whole, resumed)],
-        "weights in the file that differ from the other run's": [differing["weights"]] * 2,
+        "steps that the optimizer has counted": [
+            int(model.optimizer.iterations.numpy()) for model in (whole, resumed)
+        ],
+        "epochs in the history": [
+            len(model.history.history["loss"]) for model in (whole, resumed)
+        ],
+        "weights in the file that differ from the other run's": [
+            differing["weights"]
+        ]
+        * 2,
     }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["in one go", "stopped and resumed"])
+    return pd.DataFrame.from_dict(
+        rows, orient="index", columns=["in one go", "stopped and resumed"]
+    )

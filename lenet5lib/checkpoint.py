@@ -31,14 +31,18 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be written or used; the text says what came, what was expected, what to do."""
 
 
-def save(model: keras.Model, record: Record, path: Path, with_optimizer: bool = True) -> None:
+def save(
+    model: keras.Model, record: Record, path: Path, with_optimizer: bool = True
+) -> None:
     """Save weights, optimizer (unless told otherwise) and record as one file, in one step.
 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written to; an earlier file at `path` is left whole.
     """
     if not with_optimizer:
-        model = keras.Model(model.inputs, model.outputs)  # The same layers, not compiled.
+        model = keras.Model(
+            model.inputs, model.outputs
+        )  # The same layers, not compiled.
     memory = _Memory()
     model.save_weights(memory)
     with h5py.File(memory, "r+") as file:
@@ -76,7 +80,9 @@ def load(model: keras.Model, path: Path) -> Record:
             model.optimizer.build(model.trainable_variables)
         model.load_weights(memory)
     except (ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} does not fit: {str(error).splitlines()[0]}") from None
+        raise CheckpointError(
+            f"{path} does not fit: {str(error).splitlines()[0]}"
+        ) from None
     return record
 
 
@@ -98,17 +104,28 @@ def _read(path: Path) -> tuple[_Memory, Record]:
     try:
         contents = path.read_bytes()
     except FileNotFoundError:
-        raise CheckpointError(f"no checkpoint at {path}. Name the folder of a run that was trained.") from None
+        raise CheckpointError(
+            f"no checkpoint at {path}. Name the folder of a run that was trained."
+        ) from None
     except OSError as error:
-        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror}. Make it readable.") from None
+        raise CheckpointError(
+            f"cannot read the checkpoint {path}: {error.strerror}. Make it readable."
+        ) from None
     length = len(_seal(b""))
     memory, seal = _Memory(contents[:-length]), contents[-length:]
     if not seal.startswith(SEAL):
         came = f"{len(contents):,} bytes, expected a digest at the end; it was cut short, or another program wrote it"
         raise CheckpointError(_damaged(path, came))
     if seal != _seal(memory.getvalue()):
-        found, expected = (one[len(SEAL) :][:12].decode(errors="replace") for one in (_seal(memory.getvalue()), seal))
-        raise CheckpointError(_damaged(path, f"its contents have digest {found}…, expected {expected}…"))
+        found, expected = (
+            one[len(SEAL) :][:12].decode(errors="replace")
+            for one in (_seal(memory.getvalue()), seal)
+        )
+        raise CheckpointError(
+            _damaged(
+                path, f"its contents have digest {found}…, expected {expected}…"
+            )
+        )
     with h5py.File(memory, "r") as file:
         text = "".join(file.attrs[RECORD_ATTRIBUTE])
     try:
@@ -140,7 +157,9 @@ def _arrays(path: Path) -> dict[str, dict[str, np.ndarray]]:
 
     def add(name: str, item: h5py.Dataset | h5py.Group) -> None:
         if isinstance(item, h5py.Dataset):
-            groups["optimizer" if name.startswith("optimizer/") else "weights"][name] = item[()]
+            groups["optimizer" if name.startswith("optimizer/") else "weights"][
+                name
+            ] = item[()]
 
     with h5py.File(path, "r") as file:
         file.visititems(add)
@@ -150,9 +169,12 @@ def _arrays(path: Path) -> dict[str, dict[str, np.ndarray]]:
 def contents(path: Path) -> pd.DataFrame:
     """Return what a weights file holds: for weights and optimizer the number of arrays, and of numbers in them."""
     rows = [
-        (group, len(arrays), sum(array.size for array in arrays.values())) for group, arrays in _arrays(path).items()
+        (group, len(arrays), sum(array.size for array in arrays.values()))
+        for group, arrays in _arrays(path).items()
     ]
-    return pd.DataFrame(rows, columns=["part", "arrays", "numbers"]).set_index("part")
+    return pd.DataFrame(rows, columns=["part", "arrays", "numbers"]).set_index(
+        "part"
+    )
 
 
 def compare(one: Path, other: Path) -> pd.DataFrame:
@@ -162,16 +184,37 @@ def compare(one: Path, other: Path) -> pd.DataFrame:
         For weights and optimizer: the arrays compared, the numbers in them, how many of these differ in any bit.
     """
     rows = []
-    for (group, mine), theirs in zip(_arrays(one).items(), _arrays(other).values(), strict=True):
+    for (group, mine), theirs in zip(
+        _arrays(one).items(), _arrays(other).values(), strict=True
+    ):
         names = sorted(mine.keys() | theirs.keys())
-        differing = sum(_differing(mine.get(name), theirs.get(name)) for name in names)
-        rows.append((group, len(names), sum(array.size for array in mine.values()), differing))
-    return pd.DataFrame(rows, columns=["part", "arrays", "numbers", "differing"]).set_index("part")
+        differing = sum(
+            _differing(mine.get(name), theirs.get(name)) for name in names
+        )
+        rows.append(
+            (
+                group,
+                len(names),
+                sum(array.size for array in mine.values()),
+                differing,
+            )
+        )
+    return pd.DataFrame(
+        rows, columns=["part", "arrays", "numbers", "differing"]
+    ).set_index("part")
 
 
 def _differing(one: np.ndarray | None, other: np.ndarray | None) -> int:
     """Return how many numbers differ in any bit; all of them if there is nothing of the same form to compare with."""
-    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
+    if (
+        one is None
+        or other is None
+        or one.shape != other.shape
+        or one.dtype != other.dtype
+    ):
         return max(array.size for array in (one, other) if array is not None)
-    bits = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(one.size, -1) for array in (one, other)]
+    bits = [
+        np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(one.size, -1)
+        for array in (one, other)
+    ]
     return int((bits[0] != bits[1]).any(axis=1).sum())

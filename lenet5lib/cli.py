@@ -22,9 +22,13 @@ def describe(options: argparse.Namespace) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Train, or go on training, in a run folder."""
-    from lenet5lib import data, training
+    from lenet5lib import data
 
     splits = data.split(data.load_digits(options.data or "auto"))
+    from lenet5lib import (
+        training,
+    )  # After the data, so that a wrong file is named before TensorFlow has started.
+
     run = training.train(
         spec.ARCHITECTURES[options.architecture],
         splits,
@@ -36,7 +40,9 @@ def train(options: argparse.Namespace) -> None:
         resume=options.resume,
     )
     best = run.record.best
-    print(f"Best on validation: epoch {best['epoch']}, val_loss {best['val_loss']:.4f}. Saved in {run.run_dir}.")
+    print(
+        f"Best on validation: epoch {best['epoch']}, val_loss {best['val_loss']:.4f}. Saved in {run.run_dir}."
+    )
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -47,14 +53,19 @@ def evaluate(options: argparse.Namespace) -> None:
     dataset = data.load_digits(options.data or "auto")
     if options.data is None:
         splits = data.split(dataset)
-        if data.digest(splits.train, splits.validation) != record.config["data"]["digest"]:
+        if (
+            data.digest(splits.train, splits.validation)
+            != record.config["data"]["digest"]
+        ):
             raise data.DataError(
                 f"{options.run_dir} was trained on {record.source}, but the data found is {dataset.source}"
                 f"{', with other digits' if dataset.source == record.source else ''}. "
                 "Name the file of test digits with --data."
             )
     result = evaluation.evaluate(training.load_model(options.run_dir), dataset.test)
-    print(f"Trained on {record.source}, epoch {record.best['epoch']}; tested on {dataset.source}.")
+    print(
+        f"Trained on {record.source}, epoch {record.best['epoch']}; tested on {dataset.source}."
+    )
     print(result)
 
 
@@ -69,7 +80,9 @@ def predict(options: argparse.Namespace) -> None:
     probabilities = models.predict(training.load_model(options.run_dir), digits)
     print(f"Trained on {record.source}.")
     for path, row in zip(options.images, probabilities, strict=True):
-        shares = "  ".join(f"{digit}: {share:.1%}" for digit, share in enumerate(row))
+        shares = "  ".join(
+            f"{digit}: {share:.1%}" for digit, share in enumerate(row)
+        )
         print(f"{path}: {row.argmax()}\n  {shares}")
 
 
@@ -84,34 +97,52 @@ def plot(options: argparse.Namespace) -> None:
     try:
         files.write(options.out, plots.png(plots.curves(record)))
     except OSError as error:
-        raise OSError(f"cannot write {options.out}: {error.strerror}. Name a file that can be written.") from None
-    print(f"Curves of {len(record.epochs)} epochs on {record.source}: {options.out}")
+        raise OSError(
+            f"cannot write {options.out}: {error.strerror}. Name a file that can be written."
+        ) from None
+    print(
+        f"Curves of {len(record.epochs)} epochs on {record.source}: {options.out}"
+    )
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     top = argparse.ArgumentParser(
-        prog="python -m lenet5lib", description="LeNet-5: count, train, evaluate, predict, plot."
+        prog="python -m lenet5lib",
+        description="LeNet-5: count, train, evaluate, predict, plot.",
     )
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(function: Callable, *, run_dir: bool = True) -> argparse.ArgumentParser:
+    def command(
+        function: Callable, *, run_dir: bool = True
+    ) -> argparse.ArgumentParser:
         summary = (function.__doc__ or "").strip()
-        added = commands.add_parser(function.__name__, help=summary, description=summary)
+        added = commands.add_parser(
+            function.__name__, help=summary, description=summary
+        )
         added.set_defaults(function=function)
         if run_dir:
-            added.add_argument("--run-dir", type=Path, required=True, metavar="DIR", help="the run's folder")
+            added.add_argument(
+                "--run-dir",
+                type=Path,
+                required=True,
+                metavar="DIR",
+                help="the run's folder",
+            )
         return added
 
     def add_architecture(added: argparse.ArgumentParser) -> None:
         names = sorted(spec.ARCHITECTURES)
-        added.add_argument("--architecture", choices=names, default="lenet5", help="default: lenet5")
+        added.add_argument(
+            "--architecture",
+            choices=names,
+            default="lenet5",
+            help="default: lenet5",
+        )
 
     def add_data(added: argparse.ArgumentParser) -> None:
-        text = (
-            "an .npz file with x_train, y_train, x_test, y_test; default: MNIST, or the stand-in where it cannot be had"
-        )
+        text = "an .npz file with x_train, y_train, x_test, y_test; default: MNIST, or the stand-in where it cannot be had"
         added.add_argument("--data", type=Path, metavar="PATH", help=text)
 
     add_architecture(command(describe, run_dir=False))
@@ -119,25 +150,61 @@ def parser() -> argparse.ArgumentParser:
     add_architecture(added)
     add_data(added)
     added.add_argument(
-        "--epochs", type=_positive, required=True, metavar="N", help="the total, earlier sessions included"
+        "--epochs",
+        type=_positive,
+        required=True,
+        metavar="N",
+        help="the total, earlier sessions included",
     )
-    added.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="digits a step (default: 32)")
-    added.add_argument("--learning-rate", type=float, default=0.001, metavar="RATE", help="Adam's (default: 0.001)")
-    added.add_argument("--seed", type=int, default=0, metavar="N", help="initial weights and order (default: 0)")
+    added.add_argument(
+        "--batch-size",
+        type=_positive,
+        default=32,
+        metavar="N",
+        help="digits a step (default: 32)",
+    )
+    added.add_argument(
+        "--learning-rate",
+        type=float,
+        default=0.001,
+        metavar="RATE",
+        help="Adam's (default: 0.001)",
+    )
+    added.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="initial weights and order (default: 0)",
+    )
     text = "go on from the folder's checkpoint (default), or move the old run aside and start anew"
-    added.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help=text)
+    added.add_argument(
+        "--resume", action=argparse.BooleanOptionalAction, default=True, help=text
+    )
     add_data(command(evaluate))
     command(predict).add_argument(
-        "images", type=Path, nargs="+", metavar="IMAGE", help="PNG or JPEG files of one digit each"
+        "images",
+        type=Path,
+        nargs="+",
+        metavar="IMAGE",
+        help="PNG or JPEG files of one digit each",
     )
-    command(plot).add_argument("--out", type=Path, required=True, metavar="FILE.png", help="the picture to write")
+    command(plot).add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE.png",
+        help="the picture to write",
+    )
     return top
 
 
 def _positive(text: str) -> int:
     """Read a whole number of at least 1 from the command line."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number of 1 or more, got {text!r}"
+        )
     return int(text)
 
 
@@ -151,6 +218,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last saved epoch", file=sys.stderr)
+        print(
+            "interrupted; the same command goes on from the last saved epoch",
+            file=sys.stderr,
+        )
         return 130
     return 0

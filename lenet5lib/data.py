@@ -29,12 +29,50 @@ MNIST_DIGEST = "25c98f992c005963b7428e1f38418b233c9b286cc403519287eb8063f0bcfe07
 MNIST_FACTS = {
     "mean pixel": 0.1307,
     "standard deviation": 0.3081,
-    "digits of each class": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
-    "test digits of each class": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+    "digits of each class": (
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ),
+    "test digits of each class": (
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
+    ),
 }
 """Facts that only MNIST has: pixels scaled to 0–1, training set unless said. A test recomputes them from the arrays."""
 
-MNIST_LABEL_ERRORS = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
+MNIST_LABEL_ERRORS = (
+    947,
+    1621,
+    1901,
+    2130,
+    2462,
+    2597,
+    2654,
+    3520,
+    3558,
+    5937,
+    6651,
+    6783,
+    8527,
+    9679,
+    9729,
+)
 """Positions in MNIST's test set whose printed label human raters question. Source: see the book's references."""
 
 STAND_IN = "stand-in (scikit-learn's 8×8 digits, enlarged and warped; not MNIST)"
@@ -82,7 +120,12 @@ class Splits:
     def small(self, train: int, validation: int) -> Splits:
         """Return a copy with only the first `train` training and `validation` validation digits; the source says so."""
         source = f"the first {train:,} training digits of {self.source}"
-        return Splits(self.train.take(slice(train)), self.validation.take(slice(validation)), self.test, source)
+        return Splits(
+            self.train.take(slice(train)),
+            self.validation.take(slice(validation)),
+            self.test,
+            source,
+        )
 
 
 def load_digits(source: str | Path = "auto", report=print) -> Dataset:
@@ -108,7 +151,9 @@ def load_digits(source: str | Path = "auto", report=print) -> Dataset:
     else:
         dataset = _kept_by_keras() or _download() or stand_in()
     if report is not None:
-        report(f"Data: {dataset.source}; {len(dataset.train):,} training and {len(dataset.test):,} test digits.")
+        report(
+            f"Data: {dataset.source}; {len(dataset.train):,} training and {len(dataset.test):,} test digits."
+        )
     return dataset
 
 
@@ -121,7 +166,9 @@ def read(path: Path) -> Dataset:
     try:
         contents = path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read the data file {path}: {error.strerror}. Name an existing .npz file.") from None
+        raise DataError(
+            f"cannot read the data file {path}: {error.strerror}. Name an existing .npz file."
+        ) from None
     return _parse(contents, path.name, str(path))
 
 
@@ -131,7 +178,9 @@ def _parse(contents: bytes, name: str, shown: str) -> Dataset:
     try:
         archive = np.load(io.BytesIO(contents), allow_pickle=False)
         if isinstance(archive, np.ndarray):
-            raise DataError(f"{shown} holds one bare array; expected an .npz file with {', '.join(ARRAYS)}.")
+            raise DataError(
+                f"{shown} holds one bare array; expected an .npz file with {', '.join(ARRAYS)}."
+            )
         missing = [key for key in ARRAYS if key not in archive.files]
         if missing:
             raise DataError(
@@ -150,12 +199,17 @@ def _parse(contents: bytes, name: str, shown: str) -> Dataset:
             f"{shown} is not a whole .npz file ({len(contents):,} bytes read): {reason}. It may be cut short or hold "
             "pickled objects, which are not loaded; copy or save it again."
         ) from None
-    train, test = (_checked(arrays[f"x_{part}"], arrays[f"y_{part}"], part, shown) for part in ("train", "test"))
+    train, test = (
+        _checked(arrays[f"x_{part}"], arrays[f"y_{part}"], part, shown)
+        for part in ("train", "test")
+    )
     source = "MNIST" if digest(train, test) == MNIST_DIGEST else f"the file {name}"
     return Dataset(train, test, source)
 
 
-def _checked(images: np.ndarray, labels: np.ndarray, part: str, shown: str) -> Digits:
+def _checked(
+    images: np.ndarray, labels: np.ndarray, part: str, shown: str
+) -> Digits:
     """Return the two arrays as digits.
 
     Raises:
@@ -168,14 +222,22 @@ def _checked(images: np.ndarray, labels: np.ndarray, part: str, shown: str) -> D
             "Find out where the NaN come from before converting."
         )
     if images.dtype != np.uint8:
-        raise DataError(f"{where} is of type {images.dtype}; expected uint8, 0 to 255. Scale to 0–255 and convert.")
+        raise DataError(
+            f"{where} is of type {images.dtype}; expected uint8, 0 to 255. Scale to 0–255 and convert."
+        )
     if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE) or len(images) == 0:
-        raise DataError(f"{where} has shape {images.shape}; expected (n, {SIDE}, {SIDE}), n at least 1. Reshape it.")
+        raise DataError(
+            f"{where} has shape {images.shape}; expected (n, {SIDE}, {SIDE}), n at least 1. Reshape it."
+        )
     where = f"{shown}: y_{part}"
     if labels.dtype.kind not in "iu":
-        raise DataError(f"{where} is of type {labels.dtype}; expected whole numbers 0 to 9, such as uint8. Convert it.")
+        raise DataError(
+            f"{where} is of type {labels.dtype}; expected whole numbers 0 to 9, such as uint8. Convert it."
+        )
     if labels.shape != (len(images),):
-        raise DataError(f"{where} has shape {labels.shape}; expected ({len(images)},), one label an image.")
+        raise DataError(
+            f"{where} has shape {labels.shape}; expected ({len(images)},), one label an image."
+        )
     if labels.min() < 0 or labels.max() >= CLASSES:
         raise DataError(
             f"{where} holds labels from {labels.min()} to {labels.max()}; expected 0 to {CLASSES - 1}. "
@@ -212,7 +274,9 @@ def _kept_by_keras() -> Dataset | None:
 def _download() -> Dataset | None:
     """Return MNIST from the network and keep it where Keras would, or None; only arrays with MNIST's digest count."""
     try:
-        with urllib.request.urlopen(MNIST_URL, timeout=DOWNLOAD_SECONDS) as response:
+        with urllib.request.urlopen(
+            MNIST_URL, timeout=DOWNLOAD_SECONDS
+        ) as response:
             contents = response.read()
         dataset = _parse(contents, "mnist.npz", "the download")
     except (OSError, http.client.HTTPException, DataError):
@@ -233,7 +297,10 @@ def stand_in() -> Dataset:
     Originals are divided between training and test first, so that no test image is a warp of a training digit. The
     result is the same on every call; it is kept in the user's cache folder after the first.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lenet5lib"
+    cache = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        / "lenet5lib"
+    )
     path = cache / f"stand-in-{STAND_IN_VERSION}.npz"
     try:
         kept = read(path)
@@ -242,7 +309,13 @@ def stand_in() -> Dataset:
         pass  # Not made yet, or damaged: make it.
     train, test = _make_stand_in()
     buffer = io.BytesIO()
-    np.savez(buffer, x_train=train.images, y_train=train.labels, x_test=test.images, y_test=test.labels)
+    np.savez(
+        buffer,
+        x_train=train.images,
+        y_train=train.labels,
+        x_test=test.images,
+        y_test=test.labels,
+    )
     try:
         cache.mkdir(parents=True, exist_ok=True)
         files.write(path, buffer.getvalue())
@@ -251,7 +324,9 @@ def stand_in() -> Dataset:
     return Dataset(train, test, STAND_IN)
 
 
-def _make_stand_in(train: int = 60_000, test: int = 10_000) -> tuple[Digits, Digits]:
+def _make_stand_in(
+    train: int = 60_000, test: int = 10_000
+) -> tuple[Digits, Digits]:
     """Make the stand-in's two sets from scikit-learn's digits."""
     from scipy import ndimage
     from sklearn.datasets import load_digits as load_originals
@@ -264,7 +339,12 @@ def _make_stand_in(train: int = 60_000, test: int = 10_000) -> tuple[Digits, Dig
     made = []
     for rows, count in ((train_rows, train), (test_rows, test)):
         chosen = rng.permutation(np.resize(rows, count))
-        images = np.concatenate([_warp(canvas[part], rng) for part in np.array_split(chosen, max(1, count // 2000))])
+        images = np.concatenate(
+            [
+                _warp(canvas[part], rng)
+                for part in np.array_split(chosen, max(1, count // 2000))
+            ]
+        )
         made.append(Digits(images, originals.target[chosen].astype(np.uint8)))
     return made[0], made[1]
 
@@ -277,9 +357,17 @@ def _warp(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     shift = rng.uniform(-1, 1, (2, n))
     y, x = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2
     cosine, sine = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
-    from_y = zoom[0][:, None, None] * (cosine * y - sine * x) + shift[0][:, None, None] + (SIDE - 1) / 2
+    from_y = (
+        zoom[0][:, None, None] * (cosine * y - sine * x)
+        + shift[0][:, None, None]
+        + (SIDE - 1) / 2
+    )
     sheared = x + shear[:, None, None] * y
-    from_x = zoom[1][:, None, None] * (sine * y + cosine * sheared) + shift[1][:, None, None] + (SIDE - 1) / 2
+    from_x = (
+        zoom[1][:, None, None] * (sine * y + cosine * sheared)
+        + shift[1][:, None, None]
+        + (SIDE - 1) / 2
+    )
     return np.rint(255 * _sample(images, from_y, from_x)).astype(np.uint8)
 
 
@@ -291,7 +379,10 @@ def _sample(images: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     below, right = (y - top).astype(np.float32), (x - left).astype(np.float32)
     n = np.arange(len(images))[:, None, None]
     upper = padded[n, top, left] * (1 - right) + padded[n, top, left + 1] * right
-    lower = padded[n, top + 1, left] * (1 - right) + padded[n, top + 1, left + 1] * right
+    lower = (
+        padded[n, top + 1, left] * (1 - right)
+        + padded[n, top + 1, left + 1] * right
+    )
     return upper * (1 - below) + lower * below
 
 
@@ -330,10 +421,17 @@ def split(dataset: Dataset) -> Splits:
             "out for validation."
         )
     rest, held = hold_out(dataset.train.labels, 12)
-    return Splits(dataset.train.take(rest), dataset.train.take(held), dataset.test, dataset.source)
+    return Splits(
+        dataset.train.take(rest),
+        dataset.train.take(held),
+        dataset.test,
+        dataset.source,
+    )
 
 
-def prepare(images: np.ndarray, input_shape: tuple[int, int, int] = (SIDE, SIDE, 1)) -> np.ndarray:
+def prepare(
+    images: np.ndarray, input_shape: tuple[int, int, int] = (SIDE, SIDE, 1)
+) -> np.ndarray:
     """Scale pixels to 0–1, add the channel axis, and pad with background to the network's input.
 
     Args:
@@ -357,4 +455,12 @@ def prepare(images: np.ndarray, input_shape: tuple[int, int, int] = (SIDE, SIDE,
         )
     scaled = (images / np.float32(255)).astype(np.float32)[..., np.newaxis]
     rows, columns = input_shape[0] - height, input_shape[1] - width
-    return np.pad(scaled, ((0, 0), (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2), (0, 0)))
+    return np.pad(
+        scaled,
+        (
+            (0, 0),
+            (rows // 2, rows - rows // 2),
+            (columns // 2, columns - columns // 2),
+            (0, 0),
+        ),
+    )

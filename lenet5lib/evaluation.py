@@ -53,15 +53,25 @@ class Evaluation:
 
     def confusion(self) -> pd.DataFrame:
         """Return the confusion matrix: a row for each label, a column for each answer, counts in the cells."""
-        matrix = confusion_matrix(self.labels, self.predictions, labels=range(CLASSES))
-        return pd.DataFrame(matrix, pd.Index(range(CLASSES), name="label"), pd.Index(range(CLASSES), name="answer"))
+        matrix = confusion_matrix(
+            self.labels, self.predictions, labels=range(CLASSES)
+        )
+        return pd.DataFrame(
+            matrix,
+            pd.Index(range(CLASSES), name="label"),
+            pd.Index(range(CLASSES), name="answer"),
+        )
 
     def confused_pairs(self, count: int) -> pd.DataFrame:
         """Return the `count` commonest (label, answer) pairs that are wrong, or all if fewer, commonest first."""
         wrong = self.confusion().to_numpy() * (1 - np.eye(CLASSES, dtype=int))
-        order = np.argsort(-wrong, axis=None, kind="stable")[: min(count, np.count_nonzero(wrong))]
+        order = np.argsort(-wrong, axis=None, kind="stable")[
+            : min(count, np.count_nonzero(wrong))
+        ]
         labels, answers = np.unravel_index(order, wrong.shape)
-        return pd.DataFrame({"label": labels, "answer": answers, "digits": wrong[labels, answers]})
+        return pd.DataFrame(
+            {"label": labels, "answer": answers, "digits": wrong[labels, answers]}
+        )
 
     def hardest(self, count: int) -> np.ndarray:
         """Return the positions of the `count` digits whose own label got the least probability, hardest first."""
@@ -76,7 +86,9 @@ class Evaluation:
         )
 
 
-def error_interval(wrong: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
+def error_interval(
+    wrong: int, count: int, confidence: float = 0.95
+) -> tuple[float, float]:
     """Return Wilson's binomial interval for an error of `wrong` in `count` independent digits.
 
     Returns:
@@ -91,12 +103,18 @@ def error_interval(wrong: int, count: int, confidence: float = 0.95) -> tuple[fl
     [0.82, 1.21]
     """
     if not 0 <= wrong <= count or count == 0:
-        raise ValueError(f"wrong is {wrong} of {count}; expected 0 to the count, and a count above 0. Check the order.")
-    interval = binomtest(int(wrong), int(count)).proportion_ci(confidence, method="wilson")
+        raise ValueError(
+            f"wrong is {wrong} of {count}; expected 0 to the count, and a count above 0. Check the order."
+        )
+    interval = binomtest(int(wrong), int(count)).proportion_ci(
+        confidence, method="wilson"
+    )
     return float(interval.low), float(interval.high)
 
 
-def selection_bias(error: float, count: int, candidates: int, trials: int = 2000) -> float:
+def selection_bias(
+    error: float, count: int, candidates: int, trials: int = 2000
+) -> float:
     """Return the error reported, on average, by whoever picks the best of several equally good candidates on a test set.
 
     Simulated: each candidate's mistakes among `count` digits are binomial and independent of the others'.
@@ -110,7 +128,9 @@ def selection_bias(error: float, count: int, candidates: int, trials: int = 2000
     Returns:
         The mean, over the trials, of the lowest error seen, 0–1; with one candidate about `error` itself.
     """
-    wrong = np.random.default_rng(0).binomial(count, error, size=(trials, candidates))
+    wrong = np.random.default_rng(0).binomial(
+        count, error, size=(trials, candidates)
+    )
     return float(wrong.min(axis=1).mean() / count)
 
 

@@ -38,10 +38,17 @@ def read_digit(path: str | Path) -> np.ndarray:
         with Image.open(path) as image:
             upright = ImageOps.exif_transpose(image).convert("RGBA")
             paper = Image.new("RGBA", upright.size, "white")
-            grey = np.asarray(Image.alpha_composite(paper, upright).convert("L"), dtype=np.float32)
+            grey = np.asarray(
+                Image.alpha_composite(paper, upright).convert("L"), dtype=np.float32
+            )
     except FileNotFoundError:
         raise ImageError(f"there is no image {path}. Check the name.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+    ) as error:
         raise ImageError(
             f"cannot read {path} as an image: {error}. Expected a PNG or JPEG file; save or copy it again."
         ) from None
@@ -80,11 +87,22 @@ def centred(ink: np.ndarray) -> np.ndarray:
     """Fit ink (height, width), 0 to 1, into a 20×20 box and place its centre of mass in the middle of 28×28, as uint8."""
     scale = BOX / max(ink.shape)
     height, width = (max(1, round(side * scale)) for side in ink.shape)
-    box = Image.fromarray(ink.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    box = Image.fromarray(ink.astype(np.float32)).resize(
+        (width, height), Image.Resampling.BILINEAR
+    )
     small = np.asarray(box) / max(float(np.asarray(box).max()), 1e-6)
     field = np.zeros((SIDE, SIDE), np.float32)
     top, left = (
-        int(np.clip(np.rint(CENTRE - (small.sum(axis=1 - axis) @ np.arange(side)) / small.sum()), 0, SIDE - side))
+        int(
+            np.clip(
+                np.rint(
+                    CENTRE
+                    - (small.sum(axis=1 - axis) @ np.arange(side)) / small.sum()
+                ),
+                0,
+                SIDE - side,
+            )
+        )
         for axis, side in enumerate(small.shape)
     )
     field[top : top + height, left : left + width] = small

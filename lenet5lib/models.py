@@ -15,9 +15,21 @@ from keras import layers as keras_layers
 
 from lenet5lib import arithmetic
 from lenet5lib.data import prepare
-from lenet5lib.spec import LENET5, Architecture, Conv, Dense, Flatten, Layer, Pool, require_layer
+from lenet5lib.spec import (
+    LENET5,
+    Architecture,
+    Conv,
+    Dense,
+    Flatten,
+    Layer,
+    Pool,
+    require_layer,
+)
 
-POOLING = {"average": keras_layers.AveragePooling2D, "max": keras_layers.MaxPooling2D}
+POOLING = {
+    "average": keras_layers.AveragePooling2D,
+    "max": keras_layers.MaxPooling2D,
+}
 
 
 def keras_layer(layer: Layer, seed: int = 0) -> keras.Layer:
@@ -44,18 +56,29 @@ def keras_layer(layer: Layer, seed: int = 0) -> keras.Layer:
                 name=layer.name,
             )
         case Pool():
-            return POOLING[layer.mode](pool_size=layer.size, strides=layer.step, padding=layer.padding, name=layer.name)
+            return POOLING[layer.mode](
+                pool_size=layer.size,
+                strides=layer.step,
+                padding=layer.padding,
+                name=layer.name,
+            )
         case Flatten():
             return keras_layers.Flatten(name=layer.name)
         case Dense():
             return keras_layers.Dense(
-                units=layer.units, activation=layer.activation, kernel_initializer=initial, name=layer.name
+                units=layer.units,
+                activation=layer.activation,
+                kernel_initializer=initial,
+                name=layer.name,
             )
 
 
 def all_layers(architecture: Architecture, seed: int = 0) -> list[keras.Layer]:
     """Return the Keras layers in order; each draws its initial weights from its own seed."""
-    return [keras_layer(layer, seed=1000 * seed + n) for n, layer in enumerate(architecture.layers)]
+    return [
+        keras_layer(layer, seed=1000 * seed + n)
+        for n, layer in enumerate(architecture.layers)
+    ]
 
 
 def build(architecture: Architecture, seed: int = 0) -> keras.Model:
@@ -84,7 +107,16 @@ class ArticleModel(keras.Model):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(name="LeNet-5")
-        self.c1, self.s2, self.c3, self.s4, self.flatten, self.c5, self.f6, self.o7 = all_layers(LENET5, seed)
+        (
+            self.c1,
+            self.s2,
+            self.c3,
+            self.s4,
+            self.flatten,
+            self.c5,
+            self.f6,
+            self.o7,
+        ) = all_layers(LENET5, seed)
 
     def call(self, inputs):
         x = self.c1(inputs)
@@ -110,14 +142,18 @@ def summary_text(model: keras.Model) -> str:
     """Return `model.summary()` as plain text, 80 columns wide wherever it is printed."""
     lines: list[str] = []
     columns = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = "80"  # Rich, which Keras prints with, would cut the lines to a narrower terminal.
+    os.environ["COLUMNS"] = (
+        "80"  # Rich, which Keras prints with, would cut the lines to a narrower terminal.
+    )
     try:
         model.summary(line_length=80, print_fn=lines.append)
     finally:
         del os.environ["COLUMNS"]
         if columns is not None:
             os.environ["COLUMNS"] = columns
-    return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines() if line.strip())
+    return "\n".join(
+        line.rstrip() for line in "\n".join(lines).splitlines() if line.strip()
+    )
 
 
 class ConfirmationError(ValueError):
@@ -143,20 +179,61 @@ def compare(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
         A table indexed by layer with the columns `derived shape`, `built shape`, `derived parameters`,
         `built parameters` and `verdict`, which is "agrees" or says what differs.
     """
-    built = {layer.name: layer for layer in model.layers if not isinstance(layer, keras_layers.InputLayer)}
+    built = {
+        layer.name: layer
+        for layer in model.layers
+        if not isinstance(layer, keras_layers.InputLayer)
+    }
     rows = []
     derived = {row.layer: row for row in arithmetic.table(architecture)}
     for name in [*derived, *(name for name in built if name not in derived)]:
         wanted, layer = derived.get(name), built.get(name)
         shape = "" if layer is None else _built_shape(layer)
-        left = ("", None) if wanted is None else (arithmetic.shape_text(wanted.output_shape), wanted.params)
-        right = ("", None) if layer is None else (shape, layer.count_params() if layer.built else None)
-        rows.append((name, left[0], right[0], left[1], right[1], _verdict(wanted, layer, left, right)))
-    totals = sum(row.params for row in derived.values()), model.count_params() if model.built else None
-    rows.append(("Total", "", "", *totals, "agrees" if totals[0] == totals[1] else "parameters differ"))
-    columns = ["layer", "derived shape", "built shape", "derived parameters", "built parameters", "verdict"]
+        left = (
+            ("", None)
+            if wanted is None
+            else (arithmetic.shape_text(wanted.output_shape), wanted.params)
+        )
+        right = (
+            ("", None)
+            if layer is None
+            else (shape, layer.count_params() if layer.built else None)
+        )
+        rows.append(
+            (
+                name,
+                left[0],
+                right[0],
+                left[1],
+                right[1],
+                _verdict(wanted, layer, left, right),
+            )
+        )
+    totals = (
+        sum(row.params for row in derived.values()),
+        model.count_params() if model.built else None,
+    )
+    rows.append(
+        (
+            "Total",
+            "",
+            "",
+            *totals,
+            "agrees" if totals[0] == totals[1] else "parameters differ",
+        )
+    )
+    columns = [
+        "layer",
+        "derived shape",
+        "built shape",
+        "derived parameters",
+        "built parameters",
+        "verdict",
+    ]
     table = pd.DataFrame(rows, columns=columns).set_index("layer")
-    return table.astype({column: "Int64" for column in columns if column.endswith("parameters")})
+    return table.astype(
+        {column: "Int64" for column in columns if column.endswith("parameters")}
+    )
 
 
 def _verdict(wanted, layer, left: tuple, right: tuple) -> str:
@@ -167,8 +244,17 @@ def _verdict(wanted, layer, left: tuple, right: tuple) -> str:
         return "not derived"
     if right[0] == "?":
         return "shape unknown"
-    wrong = [what for what, a, b in zip(("shape", "parameters"), left, right, strict=True) if a != b]
-    return " and ".join(wrong) + (" differ" if wrong[-1:] == ["parameters"] else " differs") if wrong else "agrees"
+    wrong = [
+        what
+        for what, a, b in zip(("shape", "parameters"), left, right, strict=True)
+        if a != b
+    ]
+    return (
+        " and ".join(wrong)
+        + (" differ" if wrong[-1:] == ["parameters"] else " differs")
+        if wrong
+        else "agrees"
+    )
 
 
 def confirm(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
@@ -185,9 +271,12 @@ def confirm(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
     table = compare(model, architecture)
     wrong = table[table["verdict"] != "agrees"]
     if len(wrong):
-        found = "; ".join(f"{name}: {_difference(row)}" for name, row in wrong.iterrows())
+        found = "; ".join(
+            f"{name}: {_difference(row)}" for name, row in wrong.iterrows()
+        )
         raise ConfirmationError(
-            f"the model is not {architecture.name}. {found}. Correct the specification or the model.", table
+            f"the model is not {architecture.name}. {found}. Correct the specification or the model.",
+            table,
         )
     return table
 
@@ -207,22 +296,39 @@ def _difference(row: pd.Series) -> str:
 
 def weights(model: keras.Model) -> dict[str, tuple[np.ndarray, ...]]:
     """Return the weights of every layer that has any: layer name to (kernel, bias), in the layout of Keras."""
-    return {layer.name: tuple(layer.get_weights()) for layer in model.layers if layer.get_weights()}
+    return {
+        layer.name: tuple(layer.get_weights())
+        for layer in model.layers
+        if layer.get_weights()
+    }
 
 
-def predict(model: keras.Model, images: np.ndarray, batch_size: int = 1000) -> np.ndarray:
+def predict(
+    model: keras.Model, images: np.ndarray, batch_size: int = 1000
+) -> np.ndarray:
     """Return the model's probabilities for uint8 images (n, 28, 28): float32 (n, 10)."""
-    return np.concatenate(
-        [
-            model.predict_on_batch(prepare(images[first : first + batch_size], model.input_shape[1:]))
-            for first in range(0, len(images), batch_size)
-        ]
+    batches = (
+        images[first : first + batch_size]
+        for first in range(0, len(images), batch_size)
     )
+    return np.concatenate([_outputs(model, batch) for batch in batches])
 
 
 def activations(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:
     """Return every layer's output for one uint8 image (28, 28): layer name to (height, width, maps) or (units,)."""
-    layers = [layer for layer in model.layers if not isinstance(layer, keras_layers.InputLayer)]
-    probe = keras.Model(model.inputs, [layer.output for layer in layers])
-    outputs = probe.predict_on_batch(prepare(image[np.newaxis], model.input_shape[1:]))
-    return {layer.name: output[0] for layer, output in zip(layers, outputs, strict=True)}
+    layers = [
+        layer
+        for layer in model.layers
+        if not isinstance(layer, keras_layers.InputLayer)
+    ]
+    probe = keras.Model(model.input, [layer.output for layer in layers])
+    outputs = _outputs(probe, image[np.newaxis])
+    return {
+        layer.name: output[0] for layer, output in zip(layers, outputs, strict=True)
+    }
+
+
+def _outputs(model: keras.Model, images: np.ndarray):
+    """Return the model's output for uint8 images, or its list of outputs, as NumPy arrays."""
+    outputs = model(prepare(images, model.input_shape[1:]), training=False)
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)

@@ -41,10 +41,19 @@ def show_source(function: Callable) -> None:
     lines = textwrap.dedent(inspect.getsource(function)).splitlines()
     node = ast.parse("\n".join(lines)).body[0]
     first = node.body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
         del lines[first.lineno - 1 : first.end_lineno]
-    source = "\n".join([f"# {function.__module__.replace('.', '/')}.py", *lines]).rstrip()
-    display({"text/plain": source, "text/markdown": f"```python\n{source}\n```"}, raw=True)
+    source = "\n".join(
+        [f"# {function.__module__.replace('.', '/')}.py", *lines]
+    ).rstrip()
+    display(
+        {"text/plain": source, "text/markdown": f"```python\n{source}\n```"},
+        raw=True,
+    )
 
 
 def error_text(function: Callable, *args: Any, **kwargs: Any) -> str:
@@ -83,7 +92,12 @@ def layer_table(architecture: Architecture) -> pd.DataFrame:
     rows = arithmetic.table(architecture)
     table = pd.DataFrame(rows, columns=arithmetic.Row._fields).set_index("layer")
     counts = ["params", "connections", "macs"]
-    table.loc["Total"] = {"kind": "", "output_shape": "", "receptive_field": "", **table[counts].sum()}
+    table.loc["Total"] = {
+        "kind": "",
+        "output_shape": "",
+        "receptive_field": "",
+        **table[counts].sum(),
+    }
     for column in ("output_shape", "receptive_field"):
         table[column] = [arithmetic.shape_text(shape) for shape in table[column]]
     table = table.rename(
@@ -99,17 +113,21 @@ def layer_table(architecture: Architecture) -> pd.DataFrame:
 
 def show(table: pd.DataFrame, decimals: int = 4) -> None:
     """Show a table in page and terminal: thousands separated, fractions to `decimals` places."""
-    text = table.map(lambda value: _cell(value, decimals))
+    text = table.astype(object).map(lambda value: _cell(value, decimals))
     text.index = [_cell(value, decimals) for value in table.index]
     text.columns = [str(column) for column in table.columns]
-    html = text.rename_axis(index=None, columns=table.index.name or table.columns.name or "").to_html(border=0)
+    html = text.rename_axis(
+        index=None, columns=table.index.name or table.columns.name or ""
+    ).to_html(border=0)
     plain = text.rename_axis(index=table.index.name, columns=None).to_string()
     display({"text/plain": plain, "text/html": html}, raw=True)
 
 
 def _cell(value: Any, decimals: int) -> str:
     """Write one value of a table for a reader."""
-    if value is None or (not isinstance(value, (str, list, tuple)) and pd.isna(value)):
+    if value is None or (
+        not isinstance(value, (str, list, tuple)) and pd.isna(value)
+    ):
         return ""
     if isinstance(value, bool):
         return str(value)

@@ -50,12 +50,17 @@ def _styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
     @functools.wraps(function)
     def draw(*args, **kwargs) -> Figure:
         with mpl.rc_context(STYLE):
-            return function(*args, **kwargs)
+            figure = function(*args, **kwargs)
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # A second pass would move all a little.
+            return figure
 
     return draw
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **kwargs) -> tuple[Figure, np.ndarray]:
+def _figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **kwargs
+) -> tuple[Figure, np.ndarray]:
     """Return a figure of this size in inches and its axes, always as an array (rows, columns)."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
@@ -73,8 +78,15 @@ def svg(figure: Figure) -> bytes:
     """Return the figure as the bytes of an SVG file, the same bytes every time."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "lenet5lib"}, bbox_inches="tight")
-    return b"\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + b"\n"
+        figure.savefig(
+            buffer,
+            format="svg",
+            metadata={"Date": None, "Creator": "lenet5lib"},
+            bbox_inches="tight",
+        )
+    return (
+        b"\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + b"\n"
+    )
 
 
 def _blank(ax: Axes) -> None:
@@ -88,12 +100,16 @@ def _blank(ax: Axes) -> None:
 
 def _grey(ax: Axes, image: np.ndarray) -> None:
     """Show a digit as ink on paper: dark strokes on a light ground."""
-    ax.imshow(image, cmap="gray_r", vmin=0, vmax=255 if image.dtype == np.uint8 else None)
+    ax.imshow(
+        image, cmap="gray_r", vmin=0, vmax=255 if image.dtype == np.uint8 else None
+    )
     _blank(ax)
 
 
 @_styled
-def digits(images: np.ndarray, captions: Sequence[str] = (), columns: int = 8) -> Figure:
+def digits(
+    images: np.ndarray, captions: Sequence[str] = (), columns: int = 8
+) -> Figure:
     """Draw digits in rows, ink dark on light, a caption under each.
 
     Args:
@@ -102,7 +118,9 @@ def digits(images: np.ndarray, captions: Sequence[str] = (), columns: int = 8) -
         columns: digits in a row.
     """
     rows = -(-len(images) // columns)
-    figure, axes = _figure(min(7.2, 0.95 * columns), rows * (1.2 if captions else 0.95), rows, columns)
+    figure, axes = _figure(
+        min(7.2, 0.95 * columns), rows * (1.2 if captions else 0.95), rows, columns
+    )
     for ax in axes.flat:
         _blank(ax)
     for n, (ax, image) in enumerate(zip(axes.flat, images, strict=False)):
@@ -125,15 +143,30 @@ def pixels(image: np.ndarray, rows: slice, columns: slice) -> Figure:
     _grey(whole, image)
     corner = (columns.start - 0.5, rows.start - 0.5)
     size = (columns.stop - columns.start, rows.stop - rows.start)
-    whole.add_patch(Rectangle(corner, *size, fill=False, edgecolor=COLOURS["convolution"], linewidth=2))
-    whole.add_patch(Rectangle((3.5, 3.5), 20, 20, fill=False, edgecolor=MARK, linestyle="--"))
+    whole.add_patch(
+        Rectangle(
+            corner, *size, fill=False, edgecolor=COLOURS["convolution"], linewidth=2
+        )
+    )
+    whole.add_patch(
+        Rectangle((3.5, 3.5), 20, 20, fill=False, edgecolor=MARK, linestyle="--")
+    )
     whole.set_xlabel("28 × 28 pixels; the dashed box is 20 × 20")
     _numbers(part, image[rows, columns], "gray_r", 0, 255)
-    part.set_xlabel(f"rows {rows.start}–{rows.stop - 1}, columns {columns.start}–{columns.stop - 1}")
+    part.set_xlabel(
+        f"rows {rows.start}–{rows.stop - 1}, columns {columns.start}–{columns.stop - 1}"
+    )
     return figure
 
 
-def _numbers(ax: Axes, values: np.ndarray, colours: str, low: float, high: float, text: str = "{:.0f}") -> None:
+def _numbers(
+    ax: Axes,
+    values: np.ndarray,
+    colours: str,
+    low: float,
+    high: float,
+    text: str = "{:.0f}",
+) -> None:
     """Draw a small matrix as coloured cells with the numbers in them."""
     picture = ax.imshow(values, cmap=colours, vmin=low, vmax=high)
     _blank(ax)
@@ -141,24 +174,43 @@ def _numbers(ax: Axes, values: np.ndarray, colours: str, low: float, high: float
         red, green, blue, _ = picture.cmap(picture.norm(value))
         bright = 0.299 * red + 0.587 * green + 0.114 * blue
         ink = "black" if bright > 0.5 else "white"
-        ax.text(column, row, text.format(value), ha="center", va="center", fontsize=8, color=ink)
+        ax.text(
+            column,
+            row,
+            text.format(value),
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=ink,
+        )
 
 
 @_styled
-def worked_convolution(image: np.ndarray, kernel: np.ndarray, result: np.ndarray) -> Figure:
+def worked_convolution(
+    image: np.ndarray, kernel: np.ndarray, result: np.ndarray
+) -> Figure:
     """Draw a small input, a kernel and the output side by side with their numbers, the first window framed.
 
     Args:
         image: (height, width); kernel: (kernel height, kernel width); result: (output height, output width).
     """
     parts = (("input", image), ("kernel", kernel), ("output", result))
-    figure, axes = _figure(7.2, 2.6, 1, 3, width_ratios=[values.shape[1] + 0.5 for _, values in parts])
+    figure, axes = _figure(
+        7.2, 2.6, 1, 3, width_ratios=[values.shape[1] + 0.5 for _, values in parts]
+    )
     limit = max(np.abs(values).max() for _, values in parts)
     for ax, (name, values) in zip(axes[0], parts, strict=True):
         _numbers(ax, values, "PuOr", -2 * limit, 2 * limit, "{:g}")
         ax.set_xlabel(f"{name}, {arithmetic.shape_text(values.shape)}")
     for ax, (height, width) in ((axes[0, 0], kernel.shape), (axes[0, 2], (1, 1))):
-        frame = Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=COLOURS["convolution"], linewidth=3)
+        frame = Rectangle(
+            (-0.5, -0.5),
+            width,
+            height,
+            fill=False,
+            edgecolor=COLOURS["convolution"],
+            linewidth=3,
+        )
         frame.set_clip_on(False)
         ax.add_patch(frame)
     return figure
@@ -175,21 +227,62 @@ def windows(cases: Sequence[tuple[int, int, int, int]]) -> Figure:
     heights = [2.2 + 0.42 * count for count in counts]
     figure, axes = _figure(7.2, 0.42 * sum(heights))
     ax, top = axes[0, 0], 0.0
-    for (size, kernel, stride, padding), count, height in zip(cases, counts, heights, strict=True):
+    for (size, kernel, stride, padding), count, height in zip(
+        cases, counts, heights, strict=True
+    ):
         ax.text(
-            -padding, top - 0.35, f"i = {size}, k = {kernel}, s = {stride}, p = {padding}:  o = {count}", va="center"
+            -padding,
+            top - 0.35,
+            f"i = {size}, k = {kernel}, s = {stride}, p = {padding}:  o = {count}",
+            va="center",
         )
         for x in range(-padding, size + padding):
             inside = 0 <= x < size
-            style = {"facecolor": "#d9d9d9" if inside else "#fdfdfb", "edgecolor": "#555555"}
-            ax.add_patch(Rectangle((x, top - 1.5), 1, 0.8, linestyle="-" if inside else ":", **style))
-            ax.text(x + 0.5, top - 1.1, str(x) if inside else "0", ha="center", va="center", fontsize=9)
+            style = {
+                "facecolor": "#d9d9d9" if inside else "#fdfdfb",
+                "edgecolor": "#555555",
+            }
+            ax.add_patch(
+                Rectangle(
+                    (x, top - 1.5),
+                    1,
+                    0.8,
+                    linestyle="-" if inside else ":",
+                    **style,
+                )
+            )
+            ax.text(
+                x + 0.5,
+                top - 1.1,
+                str(x) if inside else "0",
+                ha="center",
+                va="center",
+                fontsize=9,
+            )
         for n in range(count):
             x, y = n * stride - padding, top - 1.95 - 0.42 * n
-            ax.add_patch(Rectangle((x + 0.06, y), kernel - 0.12, 0.34, facecolor=COLOURS["convolution"]))
-            ax.text(x + kernel / 2, y + 0.16, str(n), ha="center", va="center", fontsize=8, color="white")
+            ax.add_patch(
+                Rectangle(
+                    (x + 0.06, y),
+                    kernel - 0.12,
+                    0.34,
+                    facecolor=COLOURS["convolution"],
+                )
+            )
+            ax.text(
+                x + kernel / 2,
+                y + 0.16,
+                str(n),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white",
+            )
         top -= height
-    ax.set_xlim(-max(padding for *_, padding in cases) - 0.2, max(size + padding for size, *_, padding in cases) + 3)
+    ax.set_xlim(
+        -max(padding for *_, padding in cases) - 0.2,
+        max(size + padding for size, *_, padding in cases) + 3,
+    )
     ax.set_ylim(top, 0.1)
     _blank(ax)
     return figure
@@ -206,18 +299,44 @@ def network(architecture: Architecture) -> Figure:
     x, previous = 0.0, None
     for name, kind, shape, count in entries:
         flat = len(shape) == 1 or shape[:2] == (1, 1)
-        width, front = _vector(ax, x, shape[-1], kind) if flat else _stack(ax, x, shape, kind)
+        width, front = (
+            _vector(ax, x, shape[-1], kind) if flat else _stack(ax, x, shape, kind)
+        )
         if previous is not None:
             _wires(ax, architecture[name], previous, front)
         middle = x + width / 2
-        ax.text(middle, 2.15, name, ha="center", fontsize=12, weight="bold", color=COLOURS[kind])
-        below = arithmetic.shape_text(shape) if count is None else f"{arithmetic.shape_text(shape)}\n{count:,}"
+        ax.text(
+            middle,
+            2.15,
+            name,
+            ha="center",
+            fontsize=12,
+            weight="bold",
+            color=COLOURS[kind],
+        )
+        below = (
+            arithmetic.shape_text(shape)
+            if count is None
+            else f"{arithmetic.shape_text(shape)}\n{count:,}"
+        )
         ax.text(middle, -2.05, below, ha="center", va="top", fontsize=10)
         previous = front
         x += width + (1.15 if flat else 0.8)
-    ax.text(-0.45, -2.05, "shape\nparameters", ha="right", va="top", fontsize=10, color="#555555")
+    ax.text(
+        -0.45,
+        -2.05,
+        "shape\nparameters",
+        ha="right",
+        va="top",
+        fontsize=10,
+        color="#555555",
+    )
     for n, kind in enumerate(("convolution", "pooling", "dense")):
-        ax.add_patch(Rectangle((x / 2 - 3.6 + 2.6 * n, -3.25), 0.3, 0.3, facecolor=COLOURS[kind]))
+        ax.add_patch(
+            Rectangle(
+                (x / 2 - 3.6 + 2.6 * n, -3.25), 0.3, 0.3, facecolor=COLOURS[kind]
+            )
+        )
         ax.text(x / 2 - 3.15 + 2.6 * n, -3.1, kind, va="center", fontsize=10)
     ax.set_xlim(-2.0, x - 0.4)
     ax.set_ylim(-3.45, 2.6)
@@ -231,7 +350,9 @@ def _side(pixels: int) -> float:
     return 0.42 * pixels**0.5
 
 
-def _stack(ax: Axes, x: float, shape: Sequence[int], kind: str) -> tuple[float, tuple[float, float, float, float]]:
+def _stack(
+    ax: Axes, x: float, shape: Sequence[int], kind: str
+) -> tuple[float, tuple[float, float, float, float]]:
     """Draw a stack of maps at x; return its width and the front map's (left, bottom, width, height)."""
     height, width = _side(shape[0]), _side(shape[1])
     offset = 0.5 / max(shape[2], 6) ** 0.5
@@ -240,15 +361,34 @@ def _stack(ax: Axes, x: float, shape: Sequence[int], kind: str) -> tuple[float, 
         slide = depth - n * offset * 0.6
         corner = (x + slide, -height / 2 + slide - depth / 2)
         ax.add_patch(
-            Rectangle(corner, width, height, facecolor=COLOURS[kind], edgecolor="white", linewidth=0.8, alpha=0.9)
+            Rectangle(
+                corner,
+                width,
+                height,
+                facecolor=COLOURS[kind],
+                edgecolor="white",
+                linewidth=0.8,
+                alpha=0.9,
+            )
         )
     return width + depth, (x, -height / 2 - depth / 2, width, height)
 
 
-def _vector(ax: Axes, x: float, units: int, kind: str) -> tuple[float, tuple[float, float, float, float]]:
+def _vector(
+    ax: Axes, x: float, units: int, kind: str
+) -> tuple[float, tuple[float, float, float, float]]:
     """Draw a vector at x as a bar; return its width and (left, bottom, width, height)."""
     height = 0.55 * units**0.36
-    ax.add_patch(Rectangle((x, -height / 2), 0.3, height, facecolor=COLOURS[kind], edgecolor="white", alpha=0.9))
+    ax.add_patch(
+        Rectangle(
+            (x, -height / 2),
+            0.3,
+            height,
+            facecolor=COLOURS[kind],
+            edgecolor="white",
+            alpha=0.9,
+        )
+    )
     return 0.3, (x, -height / 2, 0.3, height)
 
 
@@ -264,7 +404,17 @@ def _wires(ax: Axes, layer, source: tuple, target: tuple) -> None:
     window = pair(layer.kernel_size if isinstance(layer, Conv) else layer.size)
     side = min(max(0.16, _side(28) * window[0] / 28 * 1.2), height)
     corner = (left + width - side * 1.25, bottom + height * 0.55)
-    ax.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="white", linewidth=1.4, zorder=6))
+    ax.add_patch(
+        Rectangle(
+            corner,
+            side,
+            side,
+            fill=False,
+            edgecolor="white",
+            linewidth=1.4,
+            zorder=6,
+        )
+    )
     end = (target[0] + target[2] * 0.3, target[1] + target[3] * 0.62)
     for y in (corner[1], corner[1] + side):
         ax.plot([corner[0] + side, end[0]], [y, end[1]], **lines)
@@ -275,11 +425,20 @@ def layer_shares(architecture: Architecture) -> Figure:
     """Draw each layer's share of the parameters and of the multiply–accumulates, in per cent."""
     rows = [row for row in arithmetic.table(architecture) if row.params]
     figure, axes = _figure(7.2, 2.6, 1, 2, sharey=True)
-    for ax, count, name in ((axes[0, 0], "params", "parameters"), (axes[0, 1], "macs", "multiply–accumulates")):
+    for ax, count, name in (
+        (axes[0, 0], "params", "parameters"),
+        (axes[0, 1], "macs", "multiply–accumulates"),
+    ):
         total = sum(getattr(row, count) for row in rows)
         shares = [100 * getattr(row, count) / total for row in rows]
-        bars = ax.barh([row.layer for row in rows], shares, color=[COLOURS[row.kind] for row in rows])
-        ax.bar_label(bars, [f"{share:.1f} %" for share in shares], padding=3, fontsize=9)
+        bars = ax.barh(
+            [row.layer for row in rows],
+            shares,
+            color=[COLOURS[row.kind] for row in rows],
+        )
+        ax.bar_label(
+            bars, [f"{share:.1f} %" for share in shares], padding=3, fontsize=9
+        )
         ax.set_xlabel(f"share of {total:,} {name} (%)")
         ax.set_xlim(0, 100)
         ax.invert_yaxis() if count == "params" else None
@@ -288,7 +447,9 @@ def layer_shares(architecture: Architecture) -> Figure:
 
 
 @_styled
-def receptive_fields(architecture: Architecture, image: np.ndarray, layer_names: Sequence[str]) -> Figure:
+def receptive_fields(
+    architecture: Architecture, image: np.ndarray, layer_names: Sequence[str]
+) -> Figure:
     """Draw a digit with the receptive field of one central unit of each layer framed.
 
     Args:
@@ -301,7 +462,14 @@ def receptive_fields(architecture: Architecture, image: np.ndarray, layer_names:
         height, width = arithmetic.receptive_field(architecture, name)
         _grey(ax, image)
         corner = (13.5 - width / 2, 13.5 - height / 2)
-        frame = Rectangle(corner, width, height, fill=False, linewidth=2.5, edgecolor=COLOURS[architecture[name].kind])
+        frame = Rectangle(
+            corner,
+            width,
+            height,
+            fill=False,
+            linewidth=2.5,
+            edgecolor=COLOURS[architecture[name].kind],
+        )
         frame.set_clip_on(False)
         ax.add_patch(frame)
         ax.set_xlim(-3, 30)
@@ -315,9 +483,19 @@ def curves(record: Record) -> Figure:
     """Draw loss and accuracy over the epochs, training and validation, each resume point marked."""
     figure, axes = _figure(7.2, 3.0, 1, 2)
     epochs = record.column("epoch")
-    for ax, metric, label in ((axes[0, 0], "loss", "loss (nats a digit)"), (axes[0, 1], "accuracy", "accuracy")):
+    for ax, metric, label in (
+        (axes[0, 0], "loss", "loss (nats a digit)"),
+        (axes[0, 1], "accuracy", "accuracy"),
+    ):
         marker = "o" if len(epochs) <= 30 else ""
-        ax.plot(epochs, record.column(metric), color=TRAINING, marker=marker, markersize=4, label="training")
+        ax.plot(
+            epochs,
+            record.column(metric),
+            color=TRAINING,
+            marker=marker,
+            markersize=4,
+            label="training",
+        )
         ax.plot(
             epochs,
             record.column(f"val_{metric}"),
@@ -328,7 +506,12 @@ def curves(record: Record) -> Figure:
             label="validation",
         )
         for n, epoch in enumerate(record.resume_points):
-            ax.axvline(epoch + 0.5, color=MARK, linestyle=":", label="resumed" if n == 0 else None)
+            ax.axvline(
+                epoch + 0.5,
+                color=MARK,
+                linestyle=":",
+                label="resumed" if n == 0 else None,
+            )
         ax.set_xlabel("epoch")
         ax.set_ylabel(label)
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -346,7 +529,9 @@ def first_epoch(runs: Mapping[str, Record]) -> Figure:
     """
     figure, axes = _figure(7.2, 3.0)
     ax = axes[0, 0]
-    for (name, record), colour, line in zip(runs.items(), SERIES, ("-", "--", "-.", ":", "-"), strict=False):
+    for (name, record), colour, line in zip(
+        runs.items(), SERIES, ("-", "--", "-.", ":", "-"), strict=False
+    ):
         steps, losses = zip(*record.epochs[0]["steps"], strict=True)
         ax.plot(steps, losses, line, color=colour, label=name)
     ax.axhline(np.log(10), color="#555555", linewidth=0.8, linestyle=":")
@@ -367,7 +552,9 @@ def first_epoch(runs: Mapping[str, Record]) -> Figure:
 
 
 @_styled
-def activation_functions(functions: Mapping[str, tuple[np.ndarray, np.ndarray]], inputs: np.ndarray) -> Figure:
+def activation_functions(
+    functions: Mapping[str, tuple[np.ndarray, np.ndarray]], inputs: np.ndarray
+) -> Figure:
     """Draw activation functions and their slopes.
 
     Args:
@@ -375,7 +562,9 @@ def activation_functions(functions: Mapping[str, tuple[np.ndarray, np.ndarray]],
         inputs: the points on the horizontal axis.
     """
     figure, axes = _figure(7.2, 2.8, 1, 2)
-    for (name, lines), colour, style in zip(functions.items(), SERIES, ("-", "--", "-.", ":"), strict=False):
+    for (name, lines), colour, style in zip(
+        functions.items(), SERIES, ("-", "--", "-.", ":"), strict=False
+    ):
         for ax, values in zip(axes[0], lines, strict=True):
             ax.plot(inputs, values, style, color=colour, label=name)
     for ax, label in zip(axes[0], ("output", "slope"), strict=True):
@@ -400,7 +589,15 @@ def confusion(matrix: np.ndarray) -> Figure:
     ax.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(1, wrong.max()) * 1.3)
     for (row, column), count in np.ndenumerate(matrix):
         weight = "bold" if row == column else "normal"
-        ax.text(column, row, f"{count:,}" if count else "·", ha="center", va="center", fontsize=8, weight=weight)
+        ax.text(
+            column,
+            row,
+            f"{count:,}" if count else "·",
+            ha="center",
+            va="center",
+            fontsize=8,
+            weight=weight,
+        )
     ax.set_xticks(range(len(matrix)))
     ax.set_yticks(range(len(matrix)))
     ax.set_xlabel("answer of the network")
@@ -437,10 +634,14 @@ def kernels(weights: np.ndarray) -> Figure:
     """
     _, _, in_maps, out_maps = weights.shape
     cell = min(1.0, 7.0 / out_maps)
-    figure, axes = _figure(cell * out_maps + 0.4, cell * in_maps + 0.5, in_maps, out_maps)
+    figure, axes = _figure(
+        cell * out_maps + 0.4, cell * in_maps + 0.5, in_maps, out_maps
+    )
     limit = np.abs(weights).max()
     for (row, column), ax in np.ndenumerate(axes):
-        ax.imshow(weights[:, :, row, column], cmap="PuOr_r", vmin=-limit, vmax=limit)
+        ax.imshow(
+            weights[:, :, row, column], cmap="PuOr_r", vmin=-limit, vmax=limit
+        )
         _blank(ax)
         if row == in_maps - 1:
             ax.set_xlabel(str(column), fontsize=8)
@@ -457,13 +658,19 @@ def feature_maps(layers: Mapping[str, np.ndarray], columns: int = 8) -> Figure:
         layers: name to (height, width, maps).
         columns: maps in a row.
     """
-    rows = [(name, values, first) for name, values in layers.items() for first in range(0, values.shape[2], columns)]
+    rows = [
+        (name, values, first)
+        for name, values in layers.items()
+        for first in range(0, values.shape[2], columns)
+    ]
     figure, axes = _figure(7.2, 0.98 * len(rows), len(rows), columns)
     for (name, values, first), line in zip(rows, axes, strict=True):
         for ax in line:
             _blank(ax)
         for n, ax in zip(range(first, values.shape[2]), line, strict=False):
-            ax.imshow(values[..., n], cmap="viridis", vmin=values.min(), vmax=values.max())
+            ax.imshow(
+                values[..., n], cmap="viridis", vmin=values.min(), vmax=values.max()
+            )
             ax.set_xlabel(str(n), fontsize=8, labelpad=2)
         if first == 0:
             line[0].set_ylabel(name, fontsize=11, weight="bold")

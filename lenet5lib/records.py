@@ -36,7 +36,9 @@ class Record:
     config: dict[str, Any]
     epochs: list[dict[str, Any]] = field(default_factory=list)
     sessions: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Any] = field(default_factory=lambda: {"epoch": 0, "val_loss": None})
+    best: dict[str, Any] = field(
+        default_factory=lambda: {"epoch": 0, "val_loss": None}
+    )
 
     @property
     def source(self) -> str:
@@ -54,7 +56,9 @@ class Record:
 
     def to_json(self) -> str:
         """Return the record as JSON text."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False)
+        return json.dumps(
+            {"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False
+        )
 
     @classmethod
     def from_json(cls, text: str, shown: str) -> Record:
@@ -68,7 +72,12 @@ class Record:
             if values.pop("format") != FORMAT:
                 raise ValueError("another format")
             record = cls(**values)
-            _ = record.source, record.resume_points, record.best["val_loss"], [*map(record.column, ("epoch", *METRICS))]
+            _ = (
+                record.source,
+                record.resume_points,
+                record.best["val_loss"],
+                [*map(record.column, ("epoch", *METRICS))],
+            )
             return record
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RecordError(
@@ -90,5 +99,7 @@ def read(run_dir: str | Path) -> Record:
             f"no record at {path}: {error.strerror}. Name the folder of a run that was trained."
         ) from None
     except UnicodeDecodeError as error:
-        raise RecordError(f"{path} is not text ({error.reason}). Restore it, or name another run's folder.") from None
+        raise RecordError(
+            f"{path} is not text ({error.reason}). Restore it, or name another run's folder."
+        ) from None
     return Record.from_json(text, str(path))

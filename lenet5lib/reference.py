@@ -14,7 +14,11 @@ from lenet5lib.spec import Architecture, Conv, Dense, Pair, Pool, pair
 
 
 def convolve(
-    image: np.ndarray, kernel: np.ndarray, bias: np.ndarray, stride: int | Pair = 1, padding: str = "valid"
+    image: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    stride: int | Pair = 1,
+    padding: str = "valid",
 ) -> np.ndarray:
     """Return the convolution of one image: out[r, c, m] = bias[m] + Σ window · kernel[…, m].
 
@@ -40,14 +44,21 @@ def convolve(
     result = np.zeros((height, width, kernel.shape[3]))
     for r in range(height):
         for c in range(width):
-            window = image[r * down : r * down + kernel_height, c * right : c * right + kernel_width]
+            window = image[
+                r * down : r * down + kernel_height,
+                c * right : c * right + kernel_width,
+            ]
             for m in range(kernel.shape[3]):
                 result[r, c, m] = bias[m] + np.sum(window * kernel[..., m])
     return result
 
 
 def pool(
-    image: np.ndarray, size: int | Pair = 2, stride: int | Pair | None = None, padding: str = "valid", mode="average"
+    image: np.ndarray,
+    size: int | Pair = 2,
+    stride: int | Pair | None = None,
+    padding: str = "valid",
+    mode="average",
 ) -> np.ndarray:
     """Return average or max pooling of one image, each map by itself.
 
@@ -61,18 +72,26 @@ def pool(
     Returns:
         (output height, output width, maps).
     """
-    (window_height, window_width), (down, right) = pair(size), pair(size if stride is None else stride)
+    (window_height, window_width), (down, right) = (
+        pair(size),
+        pair(size if stride is None else stride),
+    )
     height = output_size(image.shape[0], window_height, down, padding)
     width = output_size(image.shape[1], window_width, right, padding)
     if padding == "same":
         rows = same_padding(image.shape[0], window_height, down)
         columns = same_padding(image.shape[1], window_width, right)
-        image = np.pad(image.astype(float), (rows, columns, (0, 0)), constant_values=np.nan)
+        image = np.pad(
+            image.astype(float), (rows, columns, (0, 0)), constant_values=np.nan
+        )
     summarise = np.nanmean if mode == "average" else np.nanmax
     result = np.zeros((height, width, image.shape[2]))
     for r in range(height):
         for c in range(width):
-            window = image[r * down : r * down + window_height, c * right : c * right + window_width]
+            window = image[
+                r * down : r * down + window_height,
+                c * right : c * right + window_width,
+            ]
             result[r, c] = summarise(window, axis=(0, 1))
     return result
 
@@ -92,7 +111,9 @@ def dense(vector: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarra
     """
     result = np.zeros(kernel.shape[1])
     for u in range(kernel.shape[1]):
-        result[u] = bias[u] + sum(vector[n] * kernel[n, u] for n in range(kernel.shape[0]))
+        result[u] = bias[u] + sum(
+            vector[n] * kernel[n, u] for n in range(kernel.shape[0])
+        )
     return result
 
 
@@ -140,7 +161,12 @@ def cross_entropy(probabilities: np.ndarray, label: int) -> float:
 
 
 def adam_step(
-    weight: float, gradient: float, mean: float, square: float, step: int, learning_rate: float = 0.001
+    weight: float,
+    gradient: float,
+    mean: float,
+    square: float,
+    step: int,
+    learning_rate: float = 0.001,
 ) -> tuple[float, float, float]:
     """Return (weight, mean, square) after one step of Adam, with Keras's constants.
 
@@ -157,18 +183,34 @@ def adam_step(
     """
     mean = 0.9 * mean + 0.1 * gradient
     square = 0.999 * square + 0.001 * gradient**2
-    corrected_mean, corrected_square = mean / (1 - 0.9**step), square / (1 - 0.999**step)
-    return weight - learning_rate * corrected_mean / (corrected_square**0.5 + 1e-7), mean, square
+    corrected_mean, corrected_square = (
+        mean / (1 - 0.9**step),
+        square / (1 - 0.999**step),
+    )
+    return (
+        weight - learning_rate * corrected_mean / (corrected_square**0.5 + 1e-7),
+        mean,
+        square,
+    )
 
 
 def activate(sums: np.ndarray, activation: str) -> np.ndarray:
     """Return an activation function, named as in the specification, of a layer's sums."""
-    functions = {"linear": np.asarray, "sigmoid": sigmoid, "tanh": np.tanh, "softmax": softmax}
-    return np.maximum(sums, 0) if activation == "relu" else functions[activation](sums)
+    functions = {
+        "linear": np.asarray,
+        "sigmoid": sigmoid,
+        "tanh": np.tanh,
+        "softmax": softmax,
+    }
+    return (
+        np.maximum(sums, 0) if activation == "relu" else functions[activation](sums)
+    )
 
 
 def forward(
-    architecture: Architecture, weights: dict[str, tuple[np.ndarray, np.ndarray]], image: np.ndarray
+    architecture: Architecture,
+    weights: dict[str, tuple[np.ndarray, np.ndarray]],
+    image: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Run a network by naive loops and return every layer's output for one image.
 
@@ -184,12 +226,18 @@ def forward(
     for layer in architecture.layers:
         match layer:
             case Conv():
-                sums = convolve(values, *weights[layer.name], layer.stride, layer.padding)
+                sums = convolve(
+                    values, *weights[layer.name], layer.stride, layer.padding
+                )
                 values = activate(sums, layer.activation)
             case Pool():
-                values = pool(values, layer.size, layer.step, layer.padding, layer.mode)
+                values = pool(
+                    values, layer.size, layer.step, layer.padding, layer.mode
+                )
             case Dense():
-                values = activate(dense(values, *weights[layer.name]), layer.activation)
+                values = activate(
+                    dense(values, *weights[layer.name]), layer.activation
+                )
             case _:
                 values = values.reshape(-1)
         outputs[layer.name] = values

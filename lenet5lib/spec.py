@@ -25,15 +25,21 @@ def pair(value: int | Pair) -> Pair:
     >>> pair(5), pair((3, 1))
     ((5, 5), (3, 1))
     """
-    return (value[0], value[1]) if isinstance(value, (tuple, list)) else (value, value)
+    return (
+        (value[0], value[1]) if isinstance(value, (tuple, list)) else (value, value)
+    )
 
 
 def require_size(what: str, value: Any, minimum: int = 1) -> int:
     """Return `value` if it is a whole number of at least `minimum`, else raise ValueError naming `what`."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ValueError(f"{what} is {value!r}; expected a whole number. Write it without a fraction or quotes.")
+        raise ValueError(
+            f"{what} is {value!r}; expected a whole number. Write it without a fraction or quotes."
+        )
     if value.__index__() < minimum:
-        raise ValueError(f"{what} is {value}; expected {minimum} or more. Check the layer's sizes.")
+        raise ValueError(
+            f"{what} is {value}; expected {minimum} or more. Check the layer's sizes."
+        )
     return value.__index__()
 
 
@@ -42,7 +48,9 @@ def require_pair(what: str, value: Any) -> None:
     if not isinstance(value, (tuple, list)):
         require_size(what, value)
     elif len(value) != 2:
-        raise ValueError(f"{what} is {value!r}; expected one size or (height, width). Give one or two numbers.")
+        raise ValueError(
+            f"{what} is {value!r}; expected one size or (height, width). Give one or two numbers."
+        )
     else:
         for size in value:
             require_size(what, size)
@@ -51,7 +59,9 @@ def require_pair(what: str, value: Any) -> None:
 def require_choice(what: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
     if value not in choices:
-        raise ValueError(f"{what} is {value!r}; expected one of {', '.join(choices)}. Choose one of these.")
+        raise ValueError(
+            f"{what} is {value!r}; expected one of {', '.join(choices)}. Choose one of these."
+        )
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,9 @@ class Dense:
 
 
 Layer = Conv | Pool | Flatten | Dense
-KINDS: dict[str, type] = {layer.kind: layer for layer in (Conv, Pool, Flatten, Dense)}
+KINDS: dict[str, type] = {
+    layer.kind: layer for layer in (Conv, Pool, Flatten, Dense)
+}
 
 
 def require_layer(layer: Any) -> None:
@@ -146,7 +158,10 @@ class Architecture:
     layers: tuple[Layer, ...]
 
     def __post_init__(self) -> None:
-        if not isinstance(self.input_shape, (tuple, list)) or len(self.input_shape) != 3:
+        if (
+            not isinstance(self.input_shape, (tuple, list))
+            or len(self.input_shape) != 3
+        ):
             raise ValueError(
                 f"input_shape is {self.input_shape!r}; expected (height, width, maps). A grey image has 1 map."
             )
@@ -157,14 +172,18 @@ class Architecture:
         names = [layer.name for layer in self.layers]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"{names.count(name)} layers are named {name!r}; expected each name once. Rename one.")
+                raise ValueError(
+                    f"{names.count(name)} layers are named {name!r}; expected each name once. Rename one."
+                )
 
     def __getitem__(self, name: str) -> Layer:
         """Return the layer called `name`."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise KeyError(f"no layer {name!r} in {self.name}; it has {', '.join(layer.name for layer in self.layers)}")
+        raise KeyError(
+            f"no layer {name!r} in {self.name}; it has {', '.join(layer.name for layer in self.layers)}"
+        )
 
     def change(self, layer_name: str, **changes: Any) -> Architecture:
         """Return a copy in which one layer has other values: ``LENET5.change("C3", maps=32)``.
@@ -173,13 +192,17 @@ class Architecture:
         32
         """
         changed = dataclasses.replace(self[layer_name], **changes)
-        layers = tuple(changed if layer.name == layer_name else layer for layer in self.layers)
+        layers = tuple(
+            changed if layer.name == layer_name else layer for layer in self.layers
+        )
         return dataclasses.replace(self, layers=layers)
 
     def with_hidden_activation(self, activation: str) -> Architecture:
         """Return a copy in which every layer but the last uses `activation`."""
         layers = tuple(
-            dataclasses.replace(layer, activation=activation) if hasattr(layer, "activation") else layer
+            dataclasses.replace(layer, activation=activation)
+            if hasattr(layer, "activation")
+            else layer
             for layer in self.layers[:-1]
         )
         return dataclasses.replace(self, layers=(*layers, self.layers[-1]))
@@ -188,10 +211,17 @@ class Architecture:
         """Return the architecture as plain JSON values; `from_dict` reads them back."""
         layers = [
             {"kind": layer.kind}
-            | {key: list(value) if isinstance(value, tuple) else value for key, value in vars(layer).items()}
+            | {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in vars(layer).items()
+            }
             for layer in self.layers
         ]
-        return {"name": self.name, "input_shape": list(self.input_shape), "layers": layers}
+        return {
+            "name": self.name,
+            "input_shape": list(self.input_shape),
+            "layers": layers,
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:
@@ -205,20 +235,27 @@ class Architecture:
         """
         layers = []
         for entry in values["layers"]:
-            fields = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+            fields = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in entry.items()
+            }
             kind = fields.pop("kind", None)
             require_choice("layer kind", kind, tuple(KINDS))
             layers.append(KINDS[kind](**fields))
         return cls(values["name"], tuple(values["input_shape"]), tuple(layers))
 
 
-def _lenet5(name: str, side: int, padding: str, c5: tuple[Layer, ...]) -> Architecture:
+def _lenet5(
+    name: str, side: int, padding: str, c5: tuple[Layer, ...]
+) -> Architecture:
     """The article's layers for a `side`×`side` input; only C1's padding and the form of C5 differ."""
     return Architecture(
         name,
         (side, side, 1),
         (
-            Conv("C1", maps=6, kernel_size=5, padding=padding, activation="sigmoid"),
+            Conv(
+                "C1", maps=6, kernel_size=5, padding=padding, activation="sigmoid"
+            ),
             Pool("S2"),
             Conv("C3", maps=16, kernel_size=5, activation="sigmoid"),
             Pool("S4"),
@@ -230,7 +267,10 @@ def _lenet5(name: str, side: int, padding: str, c5: tuple[Layer, ...]) -> Archit
 
 
 LENET5 = _lenet5(
-    "LeNet-5, the article's 28×28 form", 28, "same", (Flatten(), Dense("C5", units=120, activation="sigmoid"))
+    "LeNet-5, the article's 28×28 form",
+    28,
+    "same",
+    (Flatten(), Dense("C5", units=120, activation="sigmoid")),
 )
 """The article's network as its code builds it: 28×28 input, padded C1, C5 as a dense layer; 61,706 parameters."""
 

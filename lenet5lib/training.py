@@ -57,7 +57,9 @@ class Run:
 def history_table(record: Record) -> pd.DataFrame:
     """Return a record's metrics as a table, a row an epoch."""
     table = pd.DataFrame({name: record.column(name) for name in records.METRICS})
-    return table.set_index(pd.Index([epoch["epoch"] for epoch in record.epochs], name="epoch"))
+    return table.set_index(
+        pd.Index([epoch["epoch"] for epoch in record.epochs], name="epoch")
+    )
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
@@ -104,8 +106,14 @@ def train(
         RunError: the folder holds a run of another configuration; the field that differs is named.
         CheckpointError: a checkpoint is damaged, or cannot be saved.
     """
-    epochs, batch_size = require_size("epochs", epochs), require_size("batch_size", batch_size)
-    seed, learning_rate = require_size("seed", seed, minimum=0), _require_rate(learning_rate)
+    epochs, batch_size = (
+        require_size("epochs", epochs),
+        require_size("batch_size", batch_size),
+    )
+    seed, learning_rate = (
+        require_size("seed", seed, minimum=0),
+        _require_rate(learning_rate),
+    )
     say = report or (lambda line: None)
     run_dir = Path(run_dir)
     config = _config(architecture, splits, batch_size, learning_rate, seed)
@@ -121,9 +129,25 @@ def train(
     loop = _Loop(model, splits.train)
     for epoch in range(done + 1, epochs + 1):
         start = time.perf_counter()
-        line = loop.epoch(epoch_order(seed, epoch, len(splits.train)), batch_size, _Progress(epoch, epochs, report))
-        line |= dict(zip(("val_loss", "val_accuracy"), loss_and_accuracy(model, splits.validation), strict=True))
-        record.epochs.append({"epoch": epoch, **line, "seconds": round(time.perf_counter() - start, 2)})
+        line = loop.epoch(
+            epoch_order(seed, epoch, len(splits.train)),
+            batch_size,
+            _Progress(epoch, epochs, report),
+        )
+        line |= dict(
+            zip(
+                ("val_loss", "val_accuracy"),
+                loss_and_accuracy(model, splits.validation),
+                strict=True,
+            )
+        )
+        record.epochs.append(
+            {
+                "epoch": epoch,
+                **line,
+                "seconds": round(time.perf_counter() - start, 2),
+            }
+        )
         _save(model, record, run_dir)
         say(_line(record.epochs[-1], epochs))
     return Run(model, record, run_dir)
@@ -132,19 +156,28 @@ def train(
 def _require_rate(learning_rate: float) -> float:
     """Return the learning rate if it is a finite number above 0, else raise ValueError."""
     if not isinstance(learning_rate, Real) or not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate is {learning_rate!r}; expected a number above 0. The default is 0.001.")
+        raise ValueError(
+            f"learning_rate is {learning_rate!r}; expected a number above 0. The default is 0.001."
+        )
     return float(learning_rate)
 
 
 def _compiled(model: keras.Model, learning_rate: float) -> keras.Model:
     """Give the model its optimizer and loss, the optimizer's state built so that loading can fill it."""
-    model.compile(keras.optimizers.Adam(learning_rate), keras.losses.SparseCategoricalCrossentropy())
+    model.compile(
+        keras.optimizers.Adam(learning_rate),
+        keras.losses.SparseCategoricalCrossentropy(),
+    )
     model.optimizer.build(model.trainable_variables)
     return model
 
 
 def _config(
-    architecture: Architecture, splits: Splits, batch_size: int, learning_rate: float, seed: int
+    architecture: Architecture,
+    splits: Splits,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
 ) -> dict[str, Any]:
     """Return all that fixes a run's result, as plain JSON values."""
     return {
@@ -169,11 +202,25 @@ def differences(kept: Any, asked: Any, field: str = "") -> list[str]:
     """
     if isinstance(kept, dict) and isinstance(asked, dict):
         keys = [*kept, *(key for key in asked if key not in kept)]
-        pairs = [(f"{field}.{key}" if field else key, kept.get(key), asked.get(key)) for key in keys]
-    elif isinstance(kept, list) and isinstance(asked, list) and len(kept) == len(asked) and field.endswith("layers"):
+        pairs = [
+            (f"{field}.{key}" if field else key, kept.get(key), asked.get(key))
+            for key in keys
+        ]
+    elif (
+        isinstance(kept, list)
+        and isinstance(asked, list)
+        and len(kept) == len(asked)
+        and field.endswith("layers")
+    ):
         pairs = [(a["name"], a, b) for a, b in zip(kept, asked, strict=True)]
     else:
-        return [] if kept == asked else [f"{field}: {_short(kept)} in the folder, {_short(asked)} asked for"]
+        return (
+            []
+            if kept == asked
+            else [
+                f"{field}: {_short(kept)} in the folder, {_short(asked)} asked for"
+            ]
+        )
     return [line for key, a, b in pairs for line in differences(a, b, key)]
 
 
@@ -181,10 +228,19 @@ def _short(value: Any) -> str:
     """Write a configuration's value in a few words."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return ", ".join(entry["name"] for entry in value)
-    return f"{value[:12]}…" if isinstance(value, str) and len(value) == 64 else str(value)
+    return (
+        f"{value[:12]}…"
+        if isinstance(value, str) and len(value) == 64
+        else str(value)
+    )
 
 
-def _open(run_dir: Path, model: keras.Model, config: dict[str, Any], say: Callable[[str], Any]) -> Record:
+def _open(
+    run_dir: Path,
+    model: keras.Model,
+    config: dict[str, Any],
+    say: Callable[[str], Any],
+) -> Record:
     """Return the record to go on from, the model loaded to match: the folder's last checkpoint, or a new run."""
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -216,7 +272,9 @@ def _move_aside(run_dir: Path, say: Callable[[str], Any]) -> None:
     try:
         run_dir.rename(aside)
     except OSError as error:
-        raise RunError(f"cannot move {run_dir} aside: {error.strerror}. Name another folder for the new run.") from None
+        raise RunError(
+            f"cannot move {run_dir} aside: {error.strerror}. Name another folder for the new run."
+        ) from None
     say(f"The old run is now in {aside}.")
 
 
@@ -230,7 +288,8 @@ def _session(after_epoch: int) -> dict[str, Any]:
             "keras": keras.__version__,
             "numpy": np.__version__,
         },
-        "threads": tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count(),
+        "threads": tf.config.threading.get_intra_op_parallelism_threads()
+        or os.cpu_count(),
     }
 
 
@@ -241,7 +300,10 @@ def _save(model: keras.Model, record: Record, run_dir: Path) -> None:
     and the best weights are written again.
     """
     newest = record.epochs[-1]
-    if record.best["val_loss"] is None or newest["val_loss"] < record.best["val_loss"]:
+    if (
+        record.best["val_loss"] is None
+        or newest["val_loss"] < record.best["val_loss"]
+    ):
         record.best = {"epoch": newest["epoch"], "val_loss": newest["val_loss"]}
         checkpoint.save(model, record, run_dir / BEST, with_optimizer=False)
     checkpoint.save(model, record, run_dir / LAST)
@@ -276,40 +338,63 @@ class _Loop:
                 probabilities = model(tf.gather(images, rows), training=True)
                 loss = loss_of(truth, probabilities)
             model.optimizer.apply(tape.gradient(loss, variables), variables)
-            right = tf.math.count_nonzero(tf.argmax(probabilities, 1, tf.int32) == truth)
-            return sums[0] + loss * tf.cast(tf.size(rows), tf.float32), sums[1] + right
+            right = tf.math.count_nonzero(
+                tf.argmax(probabilities, 1, tf.int32) == truth
+            )
+            return sums[0] + loss * tf.cast(tf.size(rows), tf.float32), sums[
+                1
+            ] + right
 
-        @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None], tf.int32)])
+        @tf.function(
+            autograph=False, input_signature=[tf.TensorSpec([None, None], tf.int32)]
+        )
         def steps(batches):
             """Take one step for each row of positions; return the sum of the digits' losses and the number right."""
-            return tf.foldl(step, batches, (tf.constant(0.0), tf.constant(0, tf.int64)))
+            return tf.foldl(
+                step, batches, (tf.constant(0.0), tf.constant(0, tf.int64))
+            )
 
         self.steps = steps
 
-    def epoch(self, order: np.ndarray, batch_size: int, progress: Callable[[float], None]) -> dict[str, Any]:
+    def epoch(
+        self, order: np.ndarray, batch_size: int, progress: Callable[[float], None]
+    ) -> dict[str, Any]:
         """Train once over the digits in this order; return the epoch's loss, accuracy and the loss along the way."""
         whole = len(order) // batch_size * batch_size
         batches = order[:whole].astype(np.int32).reshape(-1, batch_size)
-        calls = [batches[first : first + STEPS_A_CALL] for first in range(0, len(batches), STEPS_A_CALL)]
+        calls = [
+            batches[first : first + STEPS_A_CALL]
+            for first in range(0, len(batches), STEPS_A_CALL)
+        ]
         if whole < len(order):
             calls.append(order[whole:].astype(np.int32)[np.newaxis])
         losses, hits, taken, along = [], 0, 0, []
         for number, call in enumerate(calls, 1):
-            loss, right = (value.numpy().item() for value in self.steps(tf.constant(call)))
+            loss, right = (
+                value.numpy().item() for value in self.steps(tf.constant(call))
+            )
             losses.append(loss)
             hits, taken = hits + right, taken + len(call)
             if len(call) == STEPS_A_CALL:
                 along.append([taken, round(loss / call.size, 5)])
             progress(number / len(calls))
-        return {"loss": sum(losses) / len(order), "accuracy": hits / len(order), "steps": along}
+        return {
+            "loss": sum(losses) / len(order),
+            "accuracy": hits / len(order),
+            "steps": along,
+        }
 
 
 def loss_and_accuracy(model: keras.Model, digits: Digits) -> tuple[float, float]:
     """Return (mean cross-entropy in nats a digit, share right) of the model on these digits."""
     probabilities = models.predict(model, digits.images)
-    of_truth = probabilities[np.arange(len(digits)), digits.labels].astype(np.float64)
+    of_truth = probabilities[np.arange(len(digits)), digits.labels].astype(
+        np.float64
+    )
     loss = -np.log(of_truth.clip(keras.config.epsilon(), 1)).mean()
-    return float(loss), float((probabilities.argmax(axis=1) == digits.labels).mean())
+    return float(loss), float(
+        (probabilities.argmax(axis=1) == digits.labels).mean()
+    )
 
 
 class _Progress:
@@ -323,7 +408,12 @@ class _Progress:
     def __call__(self, share: float) -> None:
         if self.shown and (time.monotonic() >= self.due or share == 1):
             self.due = time.monotonic() + 0.2
-            print(f"\r{self.prefix} {share:4.0%}" if share < 1 else "\r\033[K", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r{self.prefix} {share:4.0%}" if share < 1 else "\r\033[K",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
 
 
 def _line(epoch: dict[str, Any], epochs: int) -> str:

@@ -15,7 +15,11 @@ TRAIN, TEST = 600, 60
 def dataset() -> data.Dataset:
     """Return 600 training and 60 test digits of the stand-in."""
     whole = data.stand_in()
-    return data.Dataset(whole.train.take(slice(TRAIN)), whole.test.take(slice(TEST)), "the file small.npz")
+    return data.Dataset(
+        whole.train.take(slice(TRAIN)),
+        whole.test.take(slice(TEST)),
+        "the file small.npz",
+    )
 
 
 @cache
@@ -24,7 +28,9 @@ def splits() -> data.Splits:
     return data.split(dataset())
 
 
-def save_npz(path: Path, train: int = TRAIN, test: int = TEST, **changed: np.ndarray) -> Path:
+def save_npz(
+    path: Path, train: int = TRAIN, test: int = TEST, **changed: np.ndarray
+) -> Path:
     """Write a file of the four arrays, first digits of the stand-in, any array replaced or (None) left out."""
     whole = data.stand_in()
     arrays = {
@@ -34,7 +40,9 @@ def save_npz(path: Path, train: int = TRAIN, test: int = TEST, **changed: np.nda
         "y_test": whole.test.labels[:test],
         **changed,
     }
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    np.savez(
+        path, **{name: array for name, array in arrays.items() if array is not None}
+    )
     return path
 
 
@@ -53,7 +61,10 @@ def arrays(path: Path) -> dict[str, bytes]:
 
 def metrics(record: records.Record) -> list[dict]:
     """Return what a record says of each epoch, the seconds left out."""
-    return [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in record.epochs]
+    return [
+        {key: value for key, value in epoch.items() if key != "seconds"}
+        for epoch in record.epochs
+    ]
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -62,7 +73,10 @@ def assert_same_run(one: Path, other: Path) -> None:
         mine, theirs = arrays(one / name), arrays(other / name)
         assert len(mine) == count
         assert mine == theirs, f"{name} differs"
-        first, second = checkpoint.read_record(one / name), checkpoint.read_record(other / name)
+        first, second = (
+            checkpoint.read_record(one / name),
+            checkpoint.read_record(other / name),
+        )
         assert metrics(first) == metrics(second)
         assert (first.best, first.config) == (second.best, second.config)
     first, second = records.read(one), records.read(other)
@@ -73,4 +87,8 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 def leftovers(run_dir: Path) -> set[str]:
     """Return the names in a run folder that do not belong there."""
-    return {path.name for path in run_dir.iterdir()} - {checkpoint.LAST, checkpoint.BEST, records.NAME}
+    return {path.name for path in run_dir.iterdir()} - {
+        checkpoint.LAST,
+        checkpoint.BEST,
+        records.NAME,
+    }

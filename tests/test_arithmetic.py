@@ -19,10 +19,28 @@ from hypothesis import strategies as st
 
 import lenet5lib
 from lenet5lib import arithmetic, models, reference
-from lenet5lib.arithmetic import Reach, Row, output_size, receptive_field, same_padding, widen
-from lenet5lib.spec import LENET5, LENET5_32, Architecture, Conv, Dense, Flatten, Pool, pair
+from lenet5lib.arithmetic import (
+    Reach,
+    Row,
+    output_size,
+    receptive_field,
+    same_padding,
+    widen,
+)
+from lenet5lib.spec import (
+    LENET5,
+    LENET5_32,
+    Architecture,
+    Conv,
+    Dense,
+    Flatten,
+    Pool,
+    pair,
+)
 
-BOTH = pytest.mark.parametrize("architecture", [LENET5, LENET5_32], ids=["28×28", "32×32"])
+BOTH = pytest.mark.parametrize(
+    "architecture", [LENET5, LENET5_32], ids=["28×28", "32×32"]
+)
 
 BEFORE_C5 = [
     Row("C1", "convolution", (28, 28, 6), 156, 122_304, 117_600, (5, 5)),
@@ -56,7 +74,11 @@ def places(size, window, stride, padding):
     if padding == "same":
         return [cell for cell in range(size) if cell % stride == 0]
     cells = range(-padding, size + padding)
-    return [cell for cell in cells if cell + window <= size + padding and (cell + padding) % stride == 0]
+    return [
+        cell
+        for cell in cells
+        if cell + window <= size + padding and (cell + padding) % stride == 0
+    ]
 
 
 def sliding(layer):
@@ -64,7 +86,11 @@ def sliding(layer):
     padding = "same" if layer.padding == "same" else 0
     if isinstance(layer, Conv):
         return pair(layer.kernel_size), pair(layer.stride), padding
-    return pair(layer.size), pair(layer.size if layer.stride is None else layer.stride), padding
+    return (
+        pair(layer.size),
+        pair(layer.size if layer.stride is None else layer.stride),
+        padding,
+    )
 
 
 def visit(layer, input_shape):
@@ -72,20 +98,33 @@ def visit(layer, input_shape):
     if isinstance(layer, Flatten):
         return prod(input_shape), 0, 0, 0
     if isinstance(layer, Dense):
-        input_shape, window, stride, padding, maps = (1, 1, *input_shape), (1, 1), (1, 1), 0, layer.units
+        input_shape, window, stride, padding, maps = (
+            (1, 1, *input_shape),
+            (1, 1),
+            (1, 1),
+            0,
+            layer.units,
+        )
     else:
         window, stride, padding = sliding(layer)
         maps = layer.maps if isinstance(layer, Conv) else input_shape[2]
-    rows, columns = (places(i, k, s, padding) for i, k, s in zip(input_shape[:2], window, stride, strict=True))
+    rows, columns = (
+        places(i, k, s, padding)
+        for i, k, s in zip(input_shape[:2], window, stride, strict=True)
+    )
     trained, units, connections, macs = set(), 0, 0, 0
     for _, _, unit in itertools.product(rows, columns, range(maps)):
         units += 1
         if isinstance(layer, Pool):
-            connections += sum(1 for _ in itertools.product(range(window[0]), range(window[1])))
+            connections += sum(
+                1 for _ in itertools.product(range(window[0]), range(window[1]))
+            )
             continue
         trained.add(("bias", unit))
         connections += 1
-        for weight in itertools.product(range(window[0]), range(window[1]), range(input_shape[2])):
+        for weight in itertools.product(
+            range(window[0]), range(window[1]), range(input_shape[2])
+        ):
             trained.add((*weight, unit))
             connections += 1
             macs += 1
@@ -138,7 +177,9 @@ def test_every_count_is_what_keras_holds(architecture):
             assert row.macs == positions * kernel
             assert row.connections == positions * (kernel + bias)
         elif row.kind == "pooling":
-            assert row.connections == prod(layer.output.shape[1:]) * prod(layer.pool_size)
+            assert row.connections == prod(layer.output.shape[1:]) * prod(
+                layer.pool_size
+            )
     assert model.count_params() == 61_706
 
 
@@ -148,16 +189,22 @@ def ones_added(layer, inputs):
 
 
 def test_keras_performs_the_macs_and_connections_that_are_derived():
-    linear = LENET5_32.with_hidden_activation("linear").change("Output", activation="linear")
+    linear = LENET5_32.with_hidden_activation("linear").change(
+        "Output", activation="linear"
+    )
     model = models.build(linear)
     for layer, inputs, _ in arithmetic.walk(linear):
         if isinstance(layer, (Conv, Dense)):
             built = model.get_layer(layer.name)
-            kernel, bias = (np.ones(weight.shape, np.float32) for weight in built.weights)
+            kernel, bias = (
+                np.ones(weight.shape, np.float32) for weight in built.weights
+            )
             built.set_weights([kernel, 0 * bias])
             assert ones_added(built, inputs) == arithmetic.macs(layer, inputs)
             built.set_weights([kernel, bias])
-            assert ones_added(built, inputs) == arithmetic.connections(layer, inputs)
+            assert ones_added(built, inputs) == arithmetic.connections(
+                layer, inputs
+            )
 
 
 def test_receptive_fields_are_the_pixels_that_keras_has_a_gradient_for():
@@ -169,7 +216,9 @@ def test_receptive_fields_are_the_pixels_that_keras_has_a_gradient_for():
             tape.watch(image)
             output = probe(image)
             unit = output[0, output.shape[1] // 2, output.shape[2] // 2, 0]
-        read = np.flatnonzero(tape.gradient(unit, image).numpy()[0, ..., 0].any(axis=1))
+        read = np.flatnonzero(
+            tape.gradient(unit, image).numpy()[0, ..., 0].any(axis=1)
+        )
         assert read[-1] - read[0] + 1 == receptive_field(LENET5_32, name)[0]
 
 
@@ -177,23 +226,37 @@ SIDES, WINDOWS, STEPS = st.integers(1, 30), st.integers(1, 9), st.integers(1, 5)
 
 
 @settings(max_examples=400, derandomize=True, deadline=None)
-@given(SIDES, WINDOWS, STEPS, st.one_of(st.integers(0, 4), st.sampled_from(["valid", "same"])))
+@given(
+    SIDES,
+    WINDOWS,
+    STEPS,
+    st.one_of(st.integers(0, 4), st.sampled_from(["valid", "same"])),
+)
 @example(1, 2, 1, 0)
 @example(1, 3, 1, 1)
 @example(2, 3, 5, "same")
-def test_output_size_is_the_number_of_window_positions(size, window, stride, padding):
+def test_output_size_is_the_number_of_window_positions(
+    size, window, stride, padding
+):
     positions = places(size, window, stride, 0 if padding == "valid" else padding)
     if positions:
         assert output_size(size, window, stride, padding) == len(positions)
     else:
-        with pytest.raises(ValueError, match=f"kernel_size {window} is larger than the padded input, {size} "):
+        with pytest.raises(
+            ValueError,
+            match=f"kernel_size {window} is larger than the padded input, {size} ",
+        ):
             output_size(size, window, stride, padding)
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(SIDES, WINDOWS, STEPS)
 def test_same_padding_follows_the_rule_that_tensorflow_prints(size, window, stride):
-    total = max(window - stride, 0) if size % stride == 0 else max(window - size % stride, 0)
+    total = (
+        max(window - stride, 0)
+        if size % stride == 0
+        else max(window - size % stride, 0)
+    )
     before = total // 2
     assert same_padding(size, window, stride) == (before, total - before)
 
@@ -203,11 +266,18 @@ def test_same_padding_follows_the_rule_that_tensorflow_prints(size, window, stri
 def test_same_padding_places_windows_where_tensorflow_places_them(window, stride):
     for size in range(1, 10):
         powers = 2.0 ** np.arange(size, dtype=np.float32).reshape(1, size, 1)
-        sums = keras.ops.conv(powers, np.ones((window, 1, 1), np.float32), strides=stride, padding="same")
+        sums = keras.ops.conv(
+            powers,
+            np.ones((window, 1, 1), np.float32),
+            strides=stride,
+            padding="same",
+        )
         before, after = same_padding(size, window, stride)
         padded = [0.0] * before + powers.ravel().tolist() + [0.0] * after
         starts = range(0, len(padded) - window + 1, stride)
-        assert np.ravel(sums).tolist() == [sum(padded[start : start + window]) for start in starts]
+        assert np.ravel(sums).tolist() == [
+            sum(padded[start : start + window]) for start in starts
+        ]
 
 
 def test_widen_adds_the_window_in_jumps_and_multiplies_the_jump():
@@ -221,12 +291,30 @@ def layers_with_windows(draw, name, height, width):
     """Draw a convolution or pooling whose window fits maps of height×width; both its sizes may be one number or two."""
     padding = draw(st.sampled_from(["valid", "same"]))
     most = (min(6, height), min(6, width)) if padding == "valid" else (6, 6)
-    sizes = st.one_of(st.integers(1, min(most)), st.tuples(st.integers(1, most[0]), st.integers(1, most[1])))
-    strides = st.one_of(st.integers(1, 3), st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    sizes = st.one_of(
+        st.integers(1, min(most)),
+        st.tuples(st.integers(1, most[0]), st.integers(1, most[1])),
+    )
+    strides = st.one_of(
+        st.integers(1, 3), st.tuples(st.integers(1, 4), st.integers(1, 4))
+    )
     if draw(st.booleans()):
         activation = draw(st.sampled_from(["linear", "sigmoid", "tanh", "relu"]))
-        return Conv(name, draw(st.integers(1, 4)), draw(sizes), draw(strides), padding, activation)
-    return Pool(name, draw(st.sampled_from(["average", "max"])), draw(sizes), draw(st.none() | strides), padding)
+        return Conv(
+            name,
+            draw(st.integers(1, 4)),
+            draw(sizes),
+            draw(strides),
+            padding,
+            activation,
+        )
+    return Pool(
+        name,
+        draw(st.sampled_from(["average", "max"])),
+        draw(sizes),
+        draw(st.none() | strides),
+        padding,
+    )
 
 
 @st.composite
@@ -237,12 +325,21 @@ def architectures(draw, largest=20):
     for n in range(draw(st.integers(0, 4))):
         layer = draw(layers_with_windows(f"L{n}", height, width))
         window, stride, padding = sliding(layer)
-        height, width = (len(places(i, k, s, padding)) for i, k, s in zip((height, width), window, stride, strict=True))
+        height, width = (
+            len(places(i, k, s, padding))
+            for i, k, s in zip((height, width), window, stride, strict=True)
+        )
         layers.append(layer)
     if not layers or draw(st.booleans()):
         layers.append(Flatten())
         for n in range(draw(st.integers(0, 2))):
-            layers.append(Dense(f"D{n}", draw(st.integers(1, 9)), draw(st.sampled_from(["linear", "tanh", "relu"]))))
+            layers.append(
+                Dense(
+                    f"D{n}",
+                    draw(st.integers(1, 9)),
+                    draw(st.sampled_from(["linear", "tanh", "relu"])),
+                )
+            )
     return Architecture("random", shape, tuple(layers))
 
 
@@ -261,7 +358,10 @@ def traits(architecture):
         if stride[0] != stride[1]:
             found.add(f"{kind}, rectangular stride")
         if layer.padding == "same":
-            zeros = [same_padding(i, k, s) for i, k, s in zip(inputs[:2], window, stride, strict=True)]
+            zeros = [
+                same_padding(i, k, s)
+                for i, k, s in zip(inputs[:2], window, stride, strict=True)
+            ]
             if any(before != after for before, after in zeros):
                 found.add(f"{kind}, uneven padding")
             if max(stride) > 1:
@@ -293,8 +393,14 @@ def test_derived_shapes_and_parameters_agree_with_keras_on_200_random_architectu
             keras.utils.clear_session()
         model = models.build(architecture)
         models.confirm(model, architecture)
-        built = [(layer.name, tuple(layer.output.shape[1:]), layer.count_params()) for layer in model.layers[1:]]
-        assert built == [(row.layer, row.output_shape, row.params) for row in arithmetic.table(architecture)]
+        built = [
+            (layer.name, tuple(layer.output.shape[1:]), layer.count_params())
+            for layer in model.layers[1:]
+        ]
+        assert built == [
+            (row.layer, row.output_shape, row.params)
+            for row in arithmetic.table(architecture)
+        ]
         seen.add(architecture)
         special.update(traits(architecture))
 
@@ -316,7 +422,10 @@ def test_values_of_keras_agree_with_the_loops_on_random_architectures():
         weights, values, found = {}, image[np.newaxis].astype(np.float32), {}
         for layer in models.build(architecture).layers[1:]:
             fan_in = prod(layer.weights[0].shape[:-1]) if layer.weights else 1
-            weights[layer.name] = [rng.normal(0, fan_in**-0.5, weight.shape) for weight in layer.weights]
+            weights[layer.name] = [
+                rng.normal(0, fan_in**-0.5, weight.shape)
+                for weight in layer.weights
+            ]
             layer.set_weights(weights[layer.name])
             values = layer(values)
             found[layer.name] = values[0]
@@ -324,7 +433,13 @@ def test_values_of_keras_agree_with_the_loops_on_random_architectures():
         assert list(found) == list(expected)
         for name, output in expected.items():
             assert found[name].shape == output.shape
-            np.testing.assert_allclose(found[name], output, rtol=1e-4, atol=1e-4, err_msg=str(architecture[name]))
+            np.testing.assert_allclose(
+                found[name],
+                output,
+                rtol=1e-4,
+                atol=1e-4,
+                err_msg=str(architecture[name]),
+            )
         seen.add(architecture)
         special.update(traits(architecture))
 
@@ -335,7 +450,9 @@ def test_values_of_keras_agree_with_the_loops_on_random_architectures():
 
 @settings(max_examples=120, derandomize=True, deadline=None)
 @given(architectures(largest=7))
-def test_counts_of_random_architectures_are_what_visiting_each_unit_finds(architecture):
+def test_counts_of_random_architectures_are_what_visiting_each_unit_finds(
+    architecture,
+):
     derived = {
         row.layer: (prod(row.output_shape), row.params, row.connections, row.macs)
         for row in arithmetic.table(architecture)
@@ -353,7 +470,9 @@ def pixels_read(architecture, layer_name, axis, unit):
         if isinstance(layer, (Conv, Pool)):
             windows, strides, padding = sliding(layer)
             window, stride = windows[axis], strides[axis]
-            before = same_padding(extent, window, stride)[0] if padding == "same" else 0
+            before = (
+                same_padding(extent, window, stride)[0] if padding == "same" else 0
+            )
             steps.append((window, stride, before))
             extent = len(places(extent, window, stride, padding))
         elif isinstance(layer, Dense):
@@ -363,7 +482,9 @@ def pixels_read(architecture, layer_name, axis, unit):
             break
     positions = {unit}
     for window, stride, before in reversed(steps):
-        positions = {p * stride - before + cell for p in positions for cell in range(window)}
+        positions = {
+            p * stride - before + cell for p in positions for cell in range(window)
+        }
     return positions
 
 
@@ -413,13 +534,17 @@ def test_sizes_that_are_none_are_refused(function, what, value, reason):
 
 
 def test_a_negative_padding_is_refused():
-    assert message(output_size, 28, 5, padding=-1) == "padding is -1; expected 0 or more. Check the layer's sizes."
+    assert (
+        message(output_size, 28, 5, padding=-1)
+        == "padding is -1; expected 0 or more. Check the layer's sizes."
+    )
 
 
 WRONG_ORDER = {
     "a window that does not fit": (
         LENET5.change("C3", kernel_size=(5, 15)),
-        "C3: kernel_size 15 is larger than the padded input, 14 + 2·0 = 14; " + FITS,
+        "C3: kernel_size 15 is larger than the padded input, 14 + 2·0 = 14; "
+        + FITS,
     ),
     "pooling that does not fit": (
         Architecture("net", (3, 8, 1), (Pool("S2", size=4),)),
@@ -444,7 +569,9 @@ WRONG_ORDER = {
 }
 
 
-@pytest.mark.parametrize("function", [arithmetic.table, arithmetic.describe, models.build])
+@pytest.mark.parametrize(
+    "function", [arithmetic.table, arithmetic.describe, models.build]
+)
 @pytest.mark.parametrize("case", WRONG_ORDER)
 def test_a_layer_that_cannot_read_its_input_is_named(case, function):
     architecture, expected = WRONG_ORDER[case]
@@ -452,10 +579,18 @@ def test_a_layer_that_cannot_read_its_input_is_named(case, function):
 
 
 @pytest.mark.parametrize(
-    "function", [arithmetic.output_shape, arithmetic.params, arithmetic.connections, arithmetic.macs]
+    "function",
+    [
+        arithmetic.output_shape,
+        arithmetic.params,
+        arithmetic.connections,
+        arithmetic.macs,
+    ],
 )
 def test_every_count_refuses_a_layer_of_unknown_kind(function):
-    assert message(function, "C1", (28, 28, 1)).startswith("unknown layer kind 'str'; expected one of Conv, Pool,")
+    assert message(function, "C1", (28, 28, 1)).startswith(
+        "unknown layer kind 'str'; expected one of Conv, Pool,"
+    )
 
 
 @BOTH
@@ -463,10 +598,21 @@ def test_describe_ends_with_the_totals_and_lists_every_layer(architecture):
     lines = arithmetic.describe(architecture).splitlines()
     assert lines[:2] == [architecture.name, ""]
     assert lines[-1].split() == ["Total", "61,706", "429,342", "416,520"]
-    assert lines[3].split() == ["Input", arithmetic.shape_text(architecture.input_shape)]
+    assert lines[3].split() == [
+        "Input",
+        arithmetic.shape_text(architecture.input_shape),
+    ]
     names = [line.split()[0] for line in lines[4:-1]]
     assert names == [layer.name for layer in architecture.layers]
-    assert lines[4].split() == ["C1", "convolution", "28×28×6", "156", "122,304", "117,600", "5×5"]
+    assert lines[4].split() == [
+        "C1",
+        "convolution",
+        "28×28×6",
+        "156",
+        "122,304",
+        "117,600",
+        "5×5",
+    ]
 
 
 def test_describe_aligns_its_columns():
@@ -478,19 +624,37 @@ def test_describe_aligns_its_columns():
             assert line[end : end + 1] in ("", " ")
 
 
-HEAVY = {"tensorflow", "keras", "numpy", "pandas", "matplotlib", "scipy", "sklearn", "IPython", "PIL", "h5py"}
+HEAVY = {
+    "tensorflow",
+    "keras",
+    "numpy",
+    "pandas",
+    "matplotlib",
+    "scipy",
+    "sklearn",
+    "IPython",
+    "PIL",
+    "h5py",
+}
 
 
-@pytest.mark.parametrize("module", ["lenet5lib", "lenet5lib.arithmetic", "lenet5lib.records", "lenet5lib.cli"])
+@pytest.mark.parametrize(
+    "module",
+    ["lenet5lib", "lenet5lib.arithmetic", "lenet5lib.records", "lenet5lib.cli"],
+)
 def test_the_light_modules_import_nothing_heavy(module):
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert (result.stdout.strip(), result.stderr) == ("", "")
 
 
 def test_drawing_needs_no_tensorflow():
     code = "import sys, lenet5lib.plots; print(*sorted({'tensorflow', 'keras', 'IPython'} & set(sys.modules)))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == ""
 
 
@@ -512,7 +676,8 @@ ALLOWED = {
     "training": MODEL | {"checkpoint"},
     "evaluation": MODEL | {"checkpoint", "training"},
     "plots": COUNTING | FILES,
-    "notebook": MODEL | {"checkpoint", "article", "training", "evaluation", "plots"},
+    "notebook": MODEL
+    | {"checkpoint", "article", "training", "evaluation", "plots"},
     "cli": MODEL | {"checkpoint", "training", "evaluation", "plots"},
     "__main__": {"cli"},
 }
@@ -549,8 +714,14 @@ def imports(path):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = ".".join(filter(None, ["lenet5lib" if node.level else "", node.module]))
-            names = [f"{base}.{alias.name}" for alias in node.names] if base == "lenet5lib" else [base]
+            base = ".".join(
+                filter(None, ["lenet5lib" if node.level else "", node.module])
+            )
+            names = (
+                [f"{base}.{alias.name}" for alias in node.names]
+                if base == "lenet5lib"
+                else [base]
+            )
         else:
             continue
         for name in names:

@@ -56,7 +56,9 @@ def test_load_restores_weights_optimizer_and_record(run):
     assert values(model.weights) != values(run.model.weights)
     record = checkpoint.load(model, run.run_dir / LAST)
     assert values(model.weights) == values(run.model.weights)
-    assert values(model.optimizer.variables) == values(run.model.optimizer.variables)
+    assert values(model.optimizer.variables) == values(
+        run.model.optimizer.variables
+    )
     assert int(model.optimizer.iterations) == 2 * 18
     assert record == run.record
 
@@ -75,19 +77,27 @@ def test_keras_itself_loads_the_checkpoint(run):
     compiled.compile(keras.optimizers.Adam(0.5), "sparse_categorical_crossentropy")
     compiled.optimizer.build(compiled.trainable_variables)
     compiled.load_weights(run.run_dir / LAST)
-    assert values(compiled.optimizer.variables) == values(run.model.optimizer.variables)
+    assert values(compiled.optimizer.variables) == values(
+        run.model.optimizer.variables
+    )
 
 
 def test_the_file_holds_what_keras_would_save(run, tmp_path):
     run.model.save_weights(tmp_path / "keras.weights.h5")
-    assert small.arrays(run.run_dir / LAST) == small.arrays(tmp_path / "keras.weights.h5")
+    assert small.arrays(run.run_dir / LAST) == small.arrays(
+        tmp_path / "keras.weights.h5"
+    )
 
 
 def test_best_weights_hold_no_optimizer(run):
     names = {name.split("/")[0] for name in small.arrays(run.run_dir / BEST)}
     assert names == {"layers"}
-    assert (run.run_dir / BEST).stat().st_size < (run.run_dir / LAST).stat().st_size / 2
-    assert run.model.optimizer is not None, "saving the best weights must leave the model compiled"
+    assert (run.run_dir / BEST).stat().st_size < (
+        run.run_dir / LAST
+    ).stat().st_size / 2
+    assert run.model.optimizer is not None, (
+        "saving the best weights must leave the model compiled"
+    )
 
 
 def test_saving_again_replaces_the_file_and_leaves_no_other(run, tmp_path):
@@ -102,14 +112,26 @@ def test_saving_again_replaces_the_file_and_leaves_no_other(run, tmp_path):
 
 def test_a_long_record_and_letters_of_all_alphabets_come_back(run, tmp_path):
     steps = [[step, 1 / step] for step in range(1, 40_000)]
-    record = records.Record({**run.record.config, "note": "Größe 28×28, цифра 5, 数字"}, [{"steps": steps}])
+    record = records.Record(
+        {**run.record.config, "note": "Größe 28×28, цифра 5, 数字"},
+        [{"steps": steps}],
+    )
     record.epochs[0] |= run.record.epochs[0] | {"steps": steps}
     assert len(record.to_json()) > 1_000_000
     checkpoint.save(run.model, record, tmp_path / LAST)
     assert checkpoint.read_record(tmp_path / LAST) == record
 
 
-@pytest.mark.parametrize("what", ["layers/conv2d/vars/0", "layers/dense/vars/0", "optimizer/vars/1", "record", "digest"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "layers/conv2d/vars/0",
+        "layers/dense/vars/0",
+        "optimizer/vars/1",
+        "record",
+        "digest",
+    ],
+)
 def test_one_flipped_bit_is_found(copy, what):
     contents = bytearray(copy.read_bytes())
     if what == "record":
@@ -138,12 +160,17 @@ def test_a_flipped_bit_anywhere_is_found(copy):
             checkpoint.read_record(copy)
 
 
-@pytest.mark.parametrize("share", [0, 1e-5, 1e-4, 0.001, 0.01, 0.1, 0.3, 0.6, 0.9, 0.999999])
+@pytest.mark.parametrize(
+    "share", [0, 1e-5, 1e-4, 0.001, 0.01, 0.1, 0.3, 0.6, 0.9, 0.999999]
+)
 def test_a_file_cut_short_is_refused(copy, share):
     contents = copy.read_bytes()
     copy.write_bytes(contents[: int(share * len(contents))])
     text = refusal(copy)
-    assert f"{int(share * len(contents)):,} bytes, expected a digest at the end; it was cut short" in text
+    assert (
+        f"{int(share * len(contents)):,} bytes, expected a digest at the end; it was cut short"
+        in text
+    )
     assert "It is left as it is" in text
 
 
@@ -160,7 +187,10 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_folder_in_its_place_is_refused(tmp_path):
     (tmp_path / LAST).mkdir()
-    assert f"cannot read the checkpoint {tmp_path / LAST}: Is a directory" in refusal(tmp_path / LAST)
+    assert (
+        f"cannot read the checkpoint {tmp_path / LAST}: Is a directory"
+        in refusal(tmp_path / LAST)
+    )
 
 
 def test_foreign_files_are_refused(tmp_path):
@@ -178,11 +208,22 @@ def test_foreign_files_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("architecture", "named"),
     [
-        (LENET5.change("C3", maps=8), "derived 10×10×16 and 2,416 parameters, built 10×10×8 and 1,208 parameters"),
+        (
+            LENET5.change("C3", maps=8),
+            "derived 10×10×16 and 2,416 parameters, built 10×10×8 and 1,208 parameters",
+        ),
         (LENET5.change("F6", units=90), "F6: shape and parameters differ"),
         (LENET5_32, "C5: shape differs"),
-        (Architecture("short", (28, 28, 1), (*LENET5.layers[:-2], Dense("Output", 10))), "F6: not built"),
-        (Architecture("long", (28, 28, 1), (Conv("C0", 1, 1), *LENET5.layers)), "C0: not derived"),
+        (
+            Architecture(
+                "short", (28, 28, 1), (*LENET5.layers[:-2], Dense("Output", 10))
+            ),
+            "F6: not built",
+        ),
+        (
+            Architecture("long", (28, 28, 1), (Conv("C0", 1, 1), *LENET5.layers)),
+            "C0: not derived",
+        ),
     ],
 )
 def test_weights_of_another_architecture_are_refused(copy, architecture, named):
@@ -191,7 +232,9 @@ def test_weights_of_another_architecture_are_refused(copy, architecture, named):
     fresh = values(model.weights)
     with pytest.raises(CheckpointError) as refused:
         checkpoint.load(model, copy)
-    assert f"{copy} does not fit: the model is not {LENET5.name}" in str(refused.value)
+    assert f"{copy} does not fit: the model is not {LENET5.name}" in str(
+        refused.value
+    )
     assert named in str(refused.value)
     assert values(model.weights) == fresh
     assert copy.read_bytes() == contents
@@ -199,7 +242,9 @@ def test_weights_of_another_architecture_are_refused(copy, architecture, named):
 
 def test_best_weights_do_not_restore_an_optimizer(run):
     with pytest.raises(CheckpointError, match="does not fit"):
-        checkpoint.load(training._compiled(models.build(LENET5), 0.001), run.run_dir / BEST)
+        checkpoint.load(
+            training._compiled(models.build(LENET5), 0.001), run.run_dir / BEST
+        )
 
 
 def test_a_save_that_fails_leaves_the_earlier_checkpoint(run, copy, monkeypatch):
@@ -231,11 +276,16 @@ def test_compare_counts_the_numbers_that_differ(run, tmp_path):
     bias = model.get_layer("C1").bias
     bias.assign(np.nextafter(np.asarray(bias), np.float32(9)))
     checkpoint.save(model, run.record, tmp_path / LAST)
-    assert checkpoint.compare(run.run_dir / LAST, tmp_path / LAST)["differing"].to_list() == [6, 0]
+    assert checkpoint.compare(run.run_dir / LAST, tmp_path / LAST)[
+        "differing"
+    ].to_list() == [6, 0]
 
 
 def test_contents_counts_arrays_and_numbers(run):
-    assert checkpoint.contents(run.run_dir / LAST)["numbers"].to_list() == [61_706, 2 * 61_706 + 2]
+    assert checkpoint.contents(run.run_dir / LAST)["numbers"].to_list() == [
+        61_706,
+        2 * 61_706 + 2,
+    ]
     assert checkpoint.contents(run.run_dir / BEST)["arrays"].to_list() == [10, 0]
 
 
@@ -256,7 +306,9 @@ def test_write_leaves_the_old_contents_when_it_fails(tmp_path):
     assert path.read_bytes() == b"new"
 
 
-def test_write_does_without_flushing_the_folder_where_that_cannot_be_done(tmp_path, monkeypatch):
+def test_write_does_without_flushing_the_folder_where_that_cannot_be_done(
+    tmp_path, monkeypatch
+):
     flush = os.fsync
 
     def only_files(descriptor):

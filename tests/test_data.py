@@ -62,7 +62,14 @@ def arrays(**changes):
 def packed(save=np.savez, **changes):
     """Return the bytes of a file of `arrays`; a change to None leaves an array out."""
     buffer = io.BytesIO()
-    save(buffer, **{name: array for name, array in arrays(**changes).items() if array is not None})
+    save(
+        buffer,
+        **{
+            name: array
+            for name, array in arrays(**changes).items()
+            if array is not None
+        },
+    )
     return buffer.getvalue()
 
 
@@ -96,13 +103,22 @@ def test_a_named_file_is_read_as_it_is(small):
     np.testing.assert_array_equal(dataset.train.labels, expected["y_train"])
     np.testing.assert_array_equal(dataset.test.images, expected["x_test"])
     np.testing.assert_array_equal(dataset.test.labels, expected["y_test"])
-    assert (len(dataset.train), len(dataset.test), dataset.source) == (24, 12, "the file small.npz")
+    assert (len(dataset.train), len(dataset.test), dataset.source) == (
+        24,
+        12,
+        "the file small.npz",
+    )
 
 
-def test_the_variable_names_a_file_and_the_line_names_the_source(small, monkeypatch, capsys):
+def test_the_variable_names_a_file_and_the_line_names_the_source(
+    small, monkeypatch, capsys
+):
     monkeypatch.setenv("LENET5_MNIST", str(small))
     data.load_digits()
-    assert capsys.readouterr().out == "Data: the file small.npz; 24 training and 12 test digits.\n"
+    assert (
+        capsys.readouterr().out
+        == "Data: the file small.npz; 24 training and 12 test digits.\n"
+    )
     data.load_digits(report=None)
     assert capsys.readouterr().out == ""
 
@@ -112,7 +128,9 @@ def test_a_named_file_comes_before_the_variable(small, monkeypatch, tmp_path):
     assert data.load_digits(str(small), report=None).source == "the file small.npz"
 
 
-def test_other_digits_are_called_by_their_file_even_if_it_is_named_like_mnist(tmp_path):
+def test_other_digits_are_called_by_their_file_even_if_it_is_named_like_mnist(
+    tmp_path,
+):
     path = tmp_path / "mnist.npz"
     path.write_bytes(packed())
     assert data.read(path).source == "the file mnist.npz"
@@ -120,14 +138,18 @@ def test_other_digits_are_called_by_their_file_even_if_it_is_named_like_mnist(tm
 
 def test_a_compressed_file_and_wide_labels_are_read_too(tmp_path):
     path = tmp_path / "wide.npz"
-    path.write_bytes(packed(np.savez_compressed, y_train=np.arange(24, dtype=">i8") % 10))
+    path.write_bytes(
+        packed(np.savez_compressed, y_train=np.arange(24, dtype=">i8") % 10)
+    )
     labels = data.read(path).train.labels
     assert labels.dtype == np.uint8
     assert labels.tolist() == [n % 10 for n in range(24)]
 
 
 @pytest.mark.parametrize("by_variable", [True, False])
-def test_a_named_file_that_is_missing_falls_through_to_nothing_else(by_variable, monkeypatch, tmp_path):
+def test_a_named_file_that_is_missing_falls_through_to_nothing_else(
+    by_variable, monkeypatch, tmp_path
+):
     def fall_through():
         raise AssertionError("another source was tried")
 
@@ -141,8 +163,12 @@ def test_a_named_file_that_is_missing_falls_through_to_nothing_else(by_variable,
     assert str(caught.value) == expected
 
 
-def test_a_named_file_that_is_damaged_falls_through_to_nothing_else(monkeypatch, small):
-    monkeypatch.setattr(data, "stand_in", lambda: pytest.fail("another source was tried"))
+def test_a_named_file_that_is_damaged_falls_through_to_nothing_else(
+    monkeypatch, small
+):
+    monkeypatch.setattr(
+        data, "stand_in", lambda: pytest.fail("another source was tried")
+    )
     small.write_bytes(small.read_bytes()[:-40])
     monkeypatch.setenv("LENET5_MNIST", str(small))
     with pytest.raises(DataError, match="is not a whole"):
@@ -150,34 +176,59 @@ def test_a_named_file_that_is_damaged_falls_through_to_nothing_else(monkeypatch,
 
 
 def test_a_folder_is_refused(tmp_path):
-    assert refusal(tmp_path) == f"cannot read the data file {tmp_path}: Is a directory. Name an existing .npz file."
+    assert (
+        refusal(tmp_path)
+        == f"cannot read the data file {tmp_path}: Is a directory. Name an existing .npz file."
+    )
 
 
 def test_a_truncated_file_is_refused_at_every_length(tmp_path):
     path, whole = tmp_path / "short.npz", packed()
-    for length in [0, 1, 3, 4, 10, 100, *range(500, len(whole), 1500), len(whole) - 22, len(whole) - 1]:
+    for length in [
+        0,
+        1,
+        3,
+        4,
+        10,
+        100,
+        *range(500, len(whole), 1500),
+        len(whole) - 22,
+        len(whole) - 1,
+    ]:
         path.write_bytes(whole[:length])
         text = refusal(path)
-        assert text.startswith(f"{path} is not a whole .npz file ({length:,} bytes read): ")
+        assert text.startswith(
+            f"{path} is not a whole .npz file ({length:,} bytes read): "
+        )
         assert text.endswith(
             "It may be cut short or hold pickled objects, which are not loaded; copy or save it again."
         )
 
 
 @settings(max_examples=400, derandomize=True, deadline=None)
-@given(st.sampled_from([np.savez, np.savez_compressed]), st.floats(-0.1, 1), st.integers(1, 255))
-def test_a_file_with_one_altered_byte_is_read_or_refused_but_never_breaks(save, share, change):
+@given(
+    st.sampled_from([np.savez, np.savez_compressed]),
+    st.floats(-0.1, 1),
+    st.integers(1, 255),
+)
+def test_a_file_with_one_altered_byte_is_read_or_refused_but_never_breaks(
+    save, share, change
+):
     contents = bytearray(packed(save, x_train=np.zeros((24, 28, 28), np.uint8)))
     position = int(share * (len(contents) - 1)) if share >= 0 else int(share * 8000)
     contents[position] ^= change
     with contextlib.suppress(DataError):
-        assert data._parse(bytes(contents), "altered.npz", "altered.npz").train.images.shape == (24, 28, 28)
+        assert data._parse(
+            bytes(contents), "altered.npz", "altered.npz"
+        ).train.images.shape == (24, 28, 28)
 
 
 def test_a_text_file_is_refused(tmp_path):
     path = tmp_path / "notes.npz"
     path.write_text("these are not digits\n" * 20)
-    assert refusal(path).startswith(f"{path} is not a whole .npz file (420 bytes read): ")
+    assert refusal(path).startswith(
+        f"{path} is not a whole .npz file (420 bytes read): "
+    )
 
 
 def test_a_missing_array_is_named(tmp_path):
@@ -190,14 +241,19 @@ def test_a_missing_array_is_named(tmp_path):
 
 def test_a_file_without_arrays_is_refused(tmp_path):
     text = refused(tmp_path, x_train=None, y_train=None, x_test=None, y_test=None)
-    assert text.startswith(" has no array x_train, y_train, x_test, y_test; it has none. Save it ")
+    assert text.startswith(
+        " has no array x_train, y_train, x_test, y_test; it has none. Save it "
+    )
 
 
 def test_a_bare_array_is_refused(tmp_path):
     path = tmp_path / "bare.npz"
     with path.open("wb") as file:
         np.save(file, arrays()["x_train"])
-    assert refusal(path) == f"{path} holds one bare array; expected an .npz file with x_train, y_train, x_test, y_test."
+    assert (
+        refusal(path)
+        == f"{path} holds one bare array; expected an .npz file with x_train, y_train, x_test, y_test."
+    )
 
 
 def test_pickled_objects_are_not_loaded(tmp_path):
@@ -207,7 +263,9 @@ def test_pickled_objects_are_not_loaded(tmp_path):
 
     text = refused(tmp_path, y_test=np.array([Trap()] * 12, dtype=object))
     assert text.startswith(" is not a whole .npz file (")
-    assert text.endswith("It may be cut short or hold pickled objects, which are not loaded; copy or save it again.")
+    assert text.endswith(
+        "It may be cut short or hold pickled objects, which are not loaded; copy or save it again."
+    )
     assert not (tmp_path / "sprung").exists()
 
 
@@ -222,7 +280,10 @@ def test_a_member_that_is_no_array_is_refused(tmp_path):
 
 def test_images_of_another_type_are_refused(tmp_path):
     text = refused(tmp_path, x_test=arrays()["x_test"] / np.float32(255))
-    assert text == ": x_test is of type float32; expected uint8, 0 to 255. Scale to 0–255 and convert."
+    assert (
+        text
+        == ": x_test is of type float32; expected uint8, 0 to 255. Scale to 0–255 and convert."
+    )
 
 
 def test_nan_pixels_are_counted_and_refused(tmp_path):
@@ -235,10 +296,15 @@ def test_nan_pixels_are_counted_and_refused(tmp_path):
     )
 
 
-@pytest.mark.parametrize("shape", [(24, 784), (24, 28, 28, 1), (24, 27, 28), (24, 28, 32), (0, 28, 28)])
+@pytest.mark.parametrize(
+    "shape", [(24, 784), (24, 28, 28, 1), (24, 27, 28), (24, 28, 32), (0, 28, 28)]
+)
 def test_images_of_another_shape_are_refused(tmp_path, shape):
     text = refused(tmp_path, x_train=np.zeros(shape, np.uint8))
-    assert text == f": x_train has shape {shape}; expected (n, 28, 28), n at least 1. Reshape it."
+    assert (
+        text
+        == f": x_train has shape {shape}; expected (n, 28, 28), n at least 1. Reshape it."
+    )
 
 
 @pytest.mark.parametrize(("worst", "low", "high"), [(10, 0, 10), (-1, -1, 9)])
@@ -246,40 +312,61 @@ def test_labels_out_of_range_are_refused(tmp_path, worst, low, high):
     labels = arrays()["y_train"].astype(np.int64)
     labels[7] = worst
     text = refused(tmp_path, y_train=labels)
-    assert text == f": y_train holds labels from {low} to {high}; expected 0 to 9. Number the classes from 0."
+    assert (
+        text
+        == f": y_train holds labels from {low} to {high}; expected 0 to 9. Number the classes from 0."
+    )
 
 
 def test_labels_that_are_not_whole_numbers_are_refused(tmp_path):
     text = refused(tmp_path, y_test=np.zeros(12, np.float32))
-    assert text == ": y_test is of type float32; expected whole numbers 0 to 9, such as uint8. Convert it."
+    assert (
+        text
+        == ": y_test is of type float32; expected whole numbers 0 to 9, such as uint8. Convert it."
+    )
 
 
 @pytest.mark.parametrize("shape", [(23,), (25,), (24, 10), (24, 1)])
 def test_labels_that_do_not_match_the_images_are_refused(tmp_path, shape):
     text = refused(tmp_path, y_train=np.zeros(shape, np.uint8))
-    assert text == f": y_train has shape {shape}; expected (24,), one label an image."
+    assert (
+        text == f": y_train has shape {shape}; expected (24,), one label an image."
+    )
 
 
 def digits(count, value=0):
-    return Digits(np.full((count, 28, 28), value, np.uint8), np.full(count, value, np.uint8))
+    return Digits(
+        np.full((count, 28, 28), value, np.uint8), np.full(count, value, np.uint8)
+    )
 
 
 def test_digest_depends_on_every_array_and_their_shapes_but_not_on_storage():
     one = Digits(arrays()["x_train"], arrays()["y_train"])
     same = Digits(np.asfortranarray(one.images), one.labels.repeat(2)[::2])
     assert data.digest(one) == data.digest(same)
-    others = [one.take(slice(23)), one.take(np.arange(24)[::-1]), Digits(one.images, one.labels[::-1])]
+    others = [
+        one.take(slice(23)),
+        one.take(np.arange(24)[::-1]),
+        Digits(one.images, one.labels[::-1]),
+    ]
     assert len({data.digest(one), *(data.digest(other) for other in others)}) == 4
     assert data.digest(one, digits(1)) != data.digest(digits(1), one)
 
 
 def test_auto_tries_keras_then_the_network_then_the_stand_in(monkeypatch):
     tried = []
-    sources = {name: Dataset(digits(12), digits(2), name) for name in ("_kept_by_keras", "_download", "stand_in")}
+    sources = {
+        name: Dataset(digits(12), digits(2), name)
+        for name in ("_kept_by_keras", "_download", "stand_in")
+    }
     absent = {"_kept_by_keras", "_download"}
     for name, dataset in sources.items():
         monkeypatch.setattr(
-            data, name, lambda name=name, dataset=dataset: tried.append(name) or (None if name in absent else dataset)
+            data,
+            name,
+            lambda name=name, dataset=dataset: (
+                tried.append(name) or (None if name in absent else dataset)
+            ),
         )
     assert data.load_digits(report=None).source == "stand_in"
     assert tried == ["_kept_by_keras", "_download", "stand_in"]
@@ -296,7 +383,9 @@ def test_the_stand_in_can_be_asked_for(by_variable, monkeypatch):
     monkeypatch.setattr(data, "_make_stand_in", lambda: (digits(12), digits(2)))
     monkeypatch.setenv("LENET5_MNIST", "stand-in" if by_variable else "missing.npz")
     lines = []
-    dataset = data.load_digits("auto" if by_variable else "stand-in", report=lines.append)
+    dataset = data.load_digits(
+        "auto" if by_variable else "stand-in", report=lines.append
+    )
     assert dataset.source == data.STAND_IN
     assert lines == [f"Data: {data.STAND_IN}; 12 training and 2 test digits."]
 
@@ -305,7 +394,9 @@ def test_the_stand_in_can_be_asked_for(by_variable, monkeypatch):
 def small_is_mnist(monkeypatch, small):
     """Let the small file's arrays count as MNIST."""
     dataset = data.read(small)
-    monkeypatch.setattr(data, "MNIST_DIGEST", data.digest(dataset.train, dataset.test))
+    monkeypatch.setattr(
+        data, "MNIST_DIGEST", data.digest(dataset.train, dataset.test)
+    )
 
 
 def keep_with_keras(contents):
@@ -328,7 +419,9 @@ def test_what_keras_keeps_is_taken_only_if_it_is_whole_and_mnist(contents):
     assert data._kept_by_keras() is None
 
 
-def test_keras_keeps_its_data_in_the_home_folder_unless_told_otherwise(monkeypatch, tmp_path):
+def test_keras_keeps_its_data_in_the_home_folder_unless_told_otherwise(
+    monkeypatch, tmp_path
+):
     assert data._keras_path() == tmp_path / "keras" / "datasets" / "mnist.npz"
     monkeypatch.delenv("KERAS_HOME")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
@@ -374,7 +467,9 @@ def test_a_download_with_the_right_digest_is_taken_and_kept(monkeypatch):
 
 
 @pytest.mark.usefixtures("small_is_mnist")
-def test_a_download_that_cannot_be_kept_is_taken_all_the_same(monkeypatch, tmp_path):
+def test_a_download_that_cannot_be_kept_is_taken_all_the_same(
+    monkeypatch, tmp_path
+):
     (tmp_path / "keras").write_text("a file where the folder should be")
     serve(monkeypatch, Response(packed()))
     assert data._download().source == "MNIST"
@@ -393,9 +488,21 @@ def test_a_download_that_cannot_be_kept_is_taken_all_the_same(monkeypatch, tmp_p
         ConnectionResetError(errno.ECONNRESET, "reset"),
         http.client.BadStatusLine("?"),
     ],
-    ids=["wrong digest", "cut short", "a page", "timeout", "incomplete", "no route", "404", "reset", "no status"],
+    ids=[
+        "wrong digest",
+        "cut short",
+        "a page",
+        "timeout",
+        "incomplete",
+        "no route",
+        "404",
+        "reset",
+        "no status",
+    ],
 )
-def test_a_download_that_fails_or_is_not_mnist_is_refused_and_not_kept(response, monkeypatch):
+def test_a_download_that_fails_or_is_not_mnist_is_refused_and_not_kept(
+    response, monkeypatch
+):
     serve(monkeypatch, response)
     assert data._download() is None
     assert not data._keras_path().exists()
@@ -407,7 +514,9 @@ def full_stand_in(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         made = data.stand_in()
-        patch.setattr(data, "_make_stand_in", lambda: pytest.fail("made a second time"))
+        patch.setattr(
+            data, "_make_stand_in", lambda: pytest.fail("made a second time")
+        )
         return made, data.stand_in()
 
 
@@ -440,9 +549,13 @@ def test_the_stand_in_is_the_same_every_time():
 
 
 def test_no_test_image_of_the_stand_in_comes_from_a_training_original(monkeypatch):
-    monkeypatch.setattr(data, "_warp", lambda images, rng: np.rint(255 * images).astype(np.uint8))
+    monkeypatch.setattr(
+        data, "_warp", lambda images, rng: np.rint(255 * images).astype(np.uint8)
+    )
     train, test = data._make_stand_in(3000, 1000)
-    originals = [{image.tobytes() for image in part.images} for part in (train, test)]
+    originals = [
+        {image.tobytes() for image in part.images} for part in (train, test)
+    ]
     assert (len(originals[0]), len(originals[1])) == (1797 - 1797 // 7, 1797 // 7)
     assert not originals[0] & originals[1]
 
@@ -462,12 +575,20 @@ def test_warping_differs_from_image_to_image_and_keeps_the_digit_in_place():
 def quick_stand_in(monkeypatch):
     """Let the stand-in be 24 + 12 digits; return the list of times that it was made."""
     made = []
-    monkeypatch.setattr(data, "_make_stand_in", lambda: made.append(1) or (digits(24, 3), digits(12, 4)))
+    monkeypatch.setattr(
+        data,
+        "_make_stand_in",
+        lambda: made.append(1) or (digits(24, 3), digits(12, 4)),
+    )
     return made
 
 
 def stand_in_cache():
-    return Path(os.environ["XDG_CACHE_HOME"]) / "lenet5lib" / f"stand-in-{data.STAND_IN_VERSION}.npz"
+    return (
+        Path(os.environ["XDG_CACHE_HOME"])
+        / "lenet5lib"
+        / f"stand-in-{data.STAND_IN_VERSION}.npz"
+    )
 
 
 def test_the_stand_in_is_made_once_and_then_read_from_the_cache(quick_stand_in):
@@ -475,10 +596,14 @@ def test_the_stand_in_is_made_once_and_then_read_from_the_cache(quick_stand_in):
     assert len(quick_stand_in) == 1
     assert stand_in_cache().exists()
     assert first.source == second.source == data.STAND_IN
-    assert data.digest(first.train, first.test) == data.digest(second.train, second.test)
+    assert data.digest(first.train, first.test) == data.digest(
+        second.train, second.test
+    )
 
 
-@pytest.mark.parametrize("damage", [b"", b"no archive", packed()[:-30], packed(x_train=None)])
+@pytest.mark.parametrize(
+    "damage", [b"", b"no archive", packed()[:-30], packed(x_train=None)]
+)
 def test_a_damaged_cache_is_made_again(damage, quick_stand_in):
     stand_in_cache().parent.mkdir(parents=True)
     stand_in_cache().write_bytes(damage)
@@ -503,7 +628,9 @@ def test_a_full_disk_costs_only_the_cache(quick_stand_in, monkeypatch):
     assert not stand_in_cache().exists()
 
 
-LABELS = st.lists(st.integers(0, 9), max_size=300).map(lambda labels: np.array(labels, int))
+LABELS = st.lists(st.integers(0, 9), max_size=300).map(
+    lambda labels: np.array(labels, int)
+)
 
 
 @settings(max_examples=300, derandomize=True, deadline=None)
@@ -515,12 +642,17 @@ def test_hold_out_divides_every_class_in_proportion(labels, parts):
     assert rest.tolist() == sorted(rest)
     assert held.tolist() == sorted(held)
     for label in range(10):
-        assert abs((labels[held] == label).sum() - (labels == label).sum() // parts) <= 1
+        assert (
+            abs((labels[held] == label).sum() - (labels == label).sum() // parts)
+            <= 1
+        )
 
 
 def test_hold_out_is_the_same_every_time_and_not_the_first_digits():
     labels = np.arange(240) % 10
-    np.testing.assert_array_equal(data.hold_out(labels, 12)[1], data.hold_out(labels, 12)[1])
+    np.testing.assert_array_equal(
+        data.hold_out(labels, 12)[1], data.hold_out(labels, 12)[1]
+    )
     assert data.hold_out(labels, 12)[1].max() > 120
 
 
@@ -530,7 +662,11 @@ def test_split_holds_a_twelfth_out_and_leaves_the_test_digits_alone():
     images[:, 0, 0] = labels
     dataset = Dataset(Digits(images, labels), digits(10_000), "a source")
     splits = data.split(dataset)
-    assert (len(splits.train), len(splits.validation), len(splits.test)) == (55_000, 5_000, 10_000)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (
+        55_000,
+        5_000,
+        10_000,
+    )
     assert splits.source == "a source"
     assert splits.test is dataset.test
     assert np.bincount(splits.validation.labels).tolist() == [500] * 10
@@ -567,7 +703,10 @@ def test_prepare_scales_to_one_and_adds_an_axis():
     assert np.count_nonzero(values) == 2
 
 
-@pytest.mark.parametrize(("shape", "above", "left"), [((32, 32, 1), 2, 2), ((31, 29, 1), 1, 0), ((28, 40, 1), 0, 6)])
+@pytest.mark.parametrize(
+    ("shape", "above", "left"),
+    [((32, 32, 1), 2, 2), ((31, 29, 1), 1, 0), ((28, 40, 1), 0, 6)],
+)
 def test_prepare_pads_with_background_to_the_networks_input(shape, above, left):
     images = arrays()["x_test"]
     values = data.prepare(images, shape)
@@ -591,14 +730,26 @@ def test_mnists_facts_are_those_of_its_arrays(mnist):
     pixels = mnist.train.images / 255
     assert round(pixels.mean(), 4) == data.MNIST_FACTS["mean pixel"]
     assert round(pixels.std(), 4) == data.MNIST_FACTS["standard deviation"]
-    assert tuple(np.bincount(mnist.train.labels)) == data.MNIST_FACTS["digits of each class"]
-    assert tuple(np.bincount(mnist.test.labels)) == data.MNIST_FACTS["test digits of each class"]
+    assert (
+        tuple(np.bincount(mnist.train.labels))
+        == data.MNIST_FACTS["digits of each class"]
+    )
+    assert (
+        tuple(np.bincount(mnist.test.labels))
+        == data.MNIST_FACTS["test digits of each class"]
+    )
 
 
 def test_mnists_sets_have_the_sizes_that_the_book_names(mnist):
     splits = data.split(mnist)
-    assert (len(splits.train), len(splits.validation), len(splits.test)) == (55_000, 5_000, 10_000)
-    shares = np.bincount(splits.validation.labels) - np.bincount(mnist.train.labels) / 12
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (
+        55_000,
+        5_000,
+        10_000,
+    )
+    shares = (
+        np.bincount(splits.validation.labels) - np.bincount(mnist.train.labels) / 12
+    )
     assert np.abs(shares).max() < 1
 
 
@@ -608,7 +759,10 @@ def test_mnist_is_known_by_its_arrays_under_any_file_name(mnist, tmp_path):
     assert data.read(other).source == "MNIST"
     images = mnist.train.images.copy()
     images[59_999, 0, 0] ^= 1
-    assert data.digest(Digits(images, mnist.train.labels), mnist.test) != data.MNIST_DIGEST
+    assert (
+        data.digest(Digits(images, mnist.train.labels), mnist.test)
+        != data.MNIST_DIGEST
+    )
 
 
 def test_the_questioned_labels_are_positions_in_the_test_set():

@@ -43,7 +43,11 @@ def test_a_perfect_and_a_hopeless_model():
 
 def test_the_confusion_matrix_has_labels_in_rows_and_answers_in_columns(ten):
     matrix = ten.confusion()
-    assert (matrix.shape, matrix.index.name, matrix.columns.name) == ((10, 10), "label", "answer")
+    assert (matrix.shape, matrix.index.name, matrix.columns.name) == (
+        (10, 10),
+        "label",
+        "answer",
+    )
     assert matrix.loc[4].tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 2]
     assert matrix.loc[9, 4] == 1
     assert matrix.to_numpy().sum() == 10
@@ -77,7 +81,10 @@ def test_digits_that_are_equally_hard_stand_in_the_order_of_the_file():
 
 def test_the_error_is_written_with_its_interval():
     result = answers([0] * 9_900 + [1] * 100, [0] * 10_000)
-    assert str(result) == "100 of 10,000 wrong: error 1.00%, 95 % interval 0.82% to 1.21%"
+    assert (
+        str(result)
+        == "100 of 10,000 wrong: error 1.00%, 95 % interval 0.82% to 1.21%"
+    )
     assert result.interval() == error_interval(100, 10_000)
     assert result.interval(0.5) == error_interval(100, 10_000, 0.5)
 
@@ -88,7 +95,11 @@ def test_the_interval_is_wilsons(count, share):
     wrong = round(share * count)
     z, p = 1.959963984540054, wrong / count
     middle = (p + z * z / (2 * count)) / (1 + z * z / count)
-    half = z * sqrt(p * (1 - p) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    half = (
+        z
+        * sqrt(p * (1 - p) / count + z * z / (4 * count * count))
+        / (1 + z * z / count)
+    )
     low, high = error_interval(wrong, count)
     assert low == pytest.approx(middle - half, abs=1e-9)
     assert high == pytest.approx(middle + half, abs=1e-9)
@@ -96,7 +107,10 @@ def test_the_interval_is_wilsons(count, share):
 
 
 def test_a_higher_confidence_gives_a_wider_interval():
-    (low, high), (lower, higher) = error_interval(80, 10_000, 0.9), error_interval(80, 10_000, 0.99)
+    (low, high), (lower, higher) = (
+        error_interval(80, 10_000, 0.9),
+        error_interval(80, 10_000, 0.99),
+    )
     assert lower < low < high < higher
 
 
@@ -111,8 +125,14 @@ def test_an_impossible_count_is_refused(wrong, count):
 
 def expected_lowest(error, count, candidates):
     """Return the expected lowest share of several binomial counts: the sum of the chances that all exceed k."""
-    chance = [comb(count, k) * error**k * (1 - error) ** (count - k) for k in range(count + 1)]
-    return sum(max(0.0, 1 - sum(chance[: k + 1])) ** candidates for k in range(count)) / count
+    chance = [
+        comb(count, k) * error**k * (1 - error) ** (count - k)
+        for k in range(count + 1)
+    ]
+    return (
+        sum(max(0.0, 1 - sum(chance[: k + 1])) ** candidates for k in range(count))
+        / count
+    )
 
 
 @pytest.mark.parametrize("candidates", [1, 5, 20])
@@ -123,7 +143,10 @@ def test_selection_bias_is_the_expected_lowest_of_several_counts(candidates):
 
 
 def test_selecting_among_more_candidates_flatters_more():
-    found = [evaluation.selection_bias(0.01, 10_000, candidates) for candidates in (1, 3, 10, 50)]
+    found = [
+        evaluation.selection_bias(0.01, 10_000, candidates)
+        for candidates in (1, 3, 10, 50)
+    ]
     assert found == sorted(found, reverse=True)
     assert found[0] == pytest.approx(0.01, abs=1e-4)
     assert found[3] < 0.0085
@@ -132,8 +155,13 @@ def test_selecting_among_more_candidates_flatters_more():
 def test_evaluate_asks_the_model_and_keeps_the_files_labels():
     keras.utils.clear_session()
     rng = np.random.default_rng(0)
-    digits = Digits(rng.integers(0, 256, (7, 28, 28)).astype(np.uint8), (np.arange(7) % 10).astype(np.uint8))
+    digits = Digits(
+        rng.integers(0, 256, (7, 28, 28)).astype(np.uint8),
+        (np.arange(7) % 10).astype(np.uint8),
+    )
     model = models.build(LENET5)
     result = evaluation.evaluate(model, digits)
-    np.testing.assert_array_equal(result.probabilities, models.predict(model, digits.images))
+    np.testing.assert_array_equal(
+        result.probabilities, models.predict(model, digits.images)
+    )
     np.testing.assert_array_equal(result.labels, digits.labels)

@@ -16,7 +16,15 @@ SIZES = [(20, 20), (28, 28), (64, 48), (200, 300), (900, 600)]
 CENTRE = (0.5, 0.5)
 
 
-def drawing(size=(200, 200), ink=0, paper=255, mode="L", centre=CENTRE, height=0.6, digit="4"):
+def drawing(
+    size=(200, 200),
+    ink=0,
+    paper=255,
+    mode="L",
+    centre=CENTRE,
+    height=0.6,
+    digit="4",
+):
     """Draw a digit of strokes: `height` of the shorter side high, its middle at `centre` (shares of width, height)."""
     image = Image.new(mode, size, paper)
     side = height * min(size)
@@ -28,7 +36,9 @@ def drawing(size=(200, 200), ink=0, paper=255, mode="L", centre=CENTRE, height=0
     }
     for stroke in strokes[digit]:
         points = [(left + x * side, top + y * side) for x, y in stroke]
-        ImageDraw.Draw(image).line(points, fill=ink, width=max(2, round(side / 9)), joint="curve")
+        ImageDraw.Draw(image).line(
+            points, fill=ink, width=max(2, round(side / 9)), joint="curve"
+        )
     return image
 
 
@@ -40,14 +50,19 @@ def read(image, tmp_path, name="digit.png", **options):
 
 def ink_box(digit):
     """Return (height, width) of the box around all ink."""
-    rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
+    rows, columns = (
+        np.flatnonzero(digit.any(axis=1)),
+        np.flatnonzero(digit.any(axis=0)),
+    )
     return rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
 
 
 def centre_of_mass(digit):
     """Return (row, column) of the centre of mass, pixels counted from 0."""
     total = digit.sum()
-    return digit.sum(axis=1) @ np.arange(28) / total, digit.sum(axis=0) @ np.arange(28) / total
+    return digit.sum(axis=1) @ np.arange(28) / total, digit.sum(axis=0) @ np.arange(
+        28
+    ) / total
 
 
 def assert_in_mnist_form(digit):
@@ -59,8 +74,12 @@ def assert_in_mnist_form(digit):
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("name", ["digit.png", "digit.jpg"])
-@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0)], ids=["dark on light", "light on dark"])
-def test_a_drawing_of_any_size_comes_to_mnists_form(size, name, ink, paper, tmp_path):
+@pytest.mark.parametrize(
+    ("ink", "paper"), [(0, 255), (255, 0)], ids=["dark on light", "light on dark"]
+)
+def test_a_drawing_of_any_size_comes_to_mnists_form(
+    size, name, ink, paper, tmp_path
+):
     assert_in_mnist_form(read(drawing(size, ink, paper), tmp_path, name))
 
 
@@ -69,32 +88,45 @@ def test_the_aspect_ratio_is_kept(digit, tmp_path):
     found = read(drawing(digit=digit), tmp_path)
     assert_in_mnist_form(found)
     ink = np.asarray(drawing(digit=digit)) < 128
-    height, width = np.count_nonzero(ink.any(axis=1)), np.count_nonzero(ink.any(axis=0))
+    height, width = (
+        np.count_nonzero(ink.any(axis=1)),
+        np.count_nonzero(ink.any(axis=0)),
+    )
     assert ink_box(found)[1] == pytest.approx(20 * width / height, abs=1.5)
 
 
 @pytest.mark.parametrize("size", SIZES[2:], ids=str)
 def test_polarity_does_not_matter(size, tmp_path):
-    dark, light = (read(drawing(size, *levels), tmp_path).astype(int) for levels in ((0, 255), (255, 0)))
+    dark, light = (
+        read(drawing(size, *levels), tmp_path).astype(int)
+        for levels in ((0, 255), (255, 0))
+    )
     assert np.abs(dark - light).max() <= 2
 
 
 @pytest.mark.parametrize("centre", [(0.32, 0.5), (0.5, 0.66), (0.66, 0.34)])
 def test_where_the_digit_was_drawn_does_not_matter(centre, tmp_path):
-    middle, shifted = (read(drawing(centre=place), tmp_path) for place in (CENTRE, centre))
+    middle, shifted = (
+        read(drawing(centre=place), tmp_path) for place in (CENTRE, centre)
+    )
     np.testing.assert_array_equal(shifted, middle)
 
 
 @pytest.mark.parametrize("height", [0.2, 0.9])
 def test_how_large_the_digit_was_drawn_matters_little(height, tmp_path):
-    middle, other = (read(drawing((600, 600), height=h), tmp_path).astype(int) for h in (0.6, height))
+    middle, other = (
+        read(drawing((600, 600), height=h), tmp_path).astype(int)
+        for h in (0.6, height)
+    )
     assert np.abs(middle - other).mean() < 5
 
 
 def test_grey_levels_and_colours_do_not_matter(tmp_path):
     black = read(drawing(), tmp_path).astype(int)
     faint = read(drawing(ink=150, paper=210), tmp_path).astype(int)
-    blue = read(drawing(ink=(20, 30, 160), paper=(250, 240, 210), mode="RGB"), tmp_path).astype(int)
+    blue = read(
+        drawing(ink=(20, 30, 160), paper=(250, 240, 210), mode="RGB"), tmp_path
+    ).astype(int)
     assert np.abs(faint - black).max() <= 2
     assert np.abs(blue - black).max() <= 2
 
@@ -102,28 +134,39 @@ def test_grey_levels_and_colours_do_not_matter(tmp_path):
 def test_a_transparent_background_counts_as_paper(tmp_path):
     opaque = read(drawing(), tmp_path)
     for hidden in (0, 255):
-        clear = drawing(ink=(0, 0, 0, 255), paper=(hidden, hidden, hidden, 0), mode="RGBA")
+        clear = drawing(
+            ink=(0, 0, 0, 255), paper=(hidden, hidden, hidden, 0), mode="RGBA"
+        )
         np.testing.assert_array_equal(read(clear, tmp_path), opaque)
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "LA", "RGB", "CMYK"])
 def test_every_common_mode_gives_the_same_digit(mode, tmp_path):
     name = "digit.tiff" if mode == "CMYK" else "digit.png"
-    np.testing.assert_array_equal(read(drawing().convert(mode), tmp_path, name), read(drawing(), tmp_path))
+    np.testing.assert_array_equal(
+        read(drawing().convert(mode), tmp_path, name), read(drawing(), tmp_path)
+    )
 
 
 def test_a_photograph_is_turned_as_its_camera_noted(tmp_path):
     upright = drawing((120, 160))
     noted = Image.Exif()
     noted[0x0112] = 6
-    turned = read(upright.transpose(Image.Transpose.ROTATE_90), tmp_path, "turned.png", exif=noted)
+    turned = read(
+        upright.transpose(Image.Transpose.ROTATE_90),
+        tmp_path,
+        "turned.png",
+        exif=noted,
+    )
     np.testing.assert_array_equal(turned, read(upright, tmp_path))
 
 
 def test_faint_noise_on_the_paper_does_not_enlarge_the_digit(tmp_path):
     clean = drawing((300, 300))
     noise = np.random.default_rng(0).integers(-12, 13, (300, 300))
-    noisy = Image.fromarray(np.clip(np.asarray(clean) + noise, 0, 255).astype(np.uint8))
+    noisy = Image.fromarray(
+        np.clip(np.asarray(clean) + noise, 0, 255).astype(np.uint8)
+    )
     found = read(noisy, tmp_path)
     assert_in_mnist_form(found)
     assert np.abs(found.astype(int) - read(clean, tmp_path)).mean() < 5
@@ -161,7 +204,10 @@ def assert_no_image(path):
     assert text.endswith(". Expected a PNG or JPEG file; save or copy it again.")
 
 
-@pytest.mark.parametrize("contents", [b"", b"this is a text\n", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"])
+@pytest.mark.parametrize(
+    "contents",
+    [b"", b"this is a text\n", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0"],
+)
 def test_a_file_that_is_no_image_is_refused(contents, tmp_path):
     path = tmp_path / "text.png"
     path.write_bytes(contents)
@@ -182,7 +228,9 @@ def test_a_truncated_image_is_refused(format, tmp_path):
         assert_no_image(path)
 
 
-@pytest.mark.parametrize(("paper", "ink"), [(255, 255), (0, 0), (128, 128), (128, 147)])
+@pytest.mark.parametrize(
+    ("paper", "ink"), [(255, 255), (0, 0), (128, 128), (128, 147)]
+)
 def test_an_image_without_contrast_is_refused(paper, ink, tmp_path):
     path = tmp_path / "blank.png"
     drawing(ink=ink, paper=paper).save(path)
@@ -214,17 +262,23 @@ def mnist():
 
 def test_mnists_own_digits_come_back_nearly_unchanged(mnist):
     digits = mnist.images[:500]
-    found = np.stack([images.to_mnist_form(digit.astype(np.float32)) for digit in digits])
+    found = np.stack(
+        [images.to_mnist_form(digit.astype(np.float32)) for digit in digits]
+    )
     differences = np.abs(found.astype(int) - digits).mean(axis=(1, 2))
     assert np.median(differences) < 1
     assert np.mean(differences) < 2
 
 
-def test_mnists_digits_survive_being_printed_large_dark_on_light_and_off_centre(mnist, tmp_path):
+def test_mnists_digits_survive_being_printed_large_dark_on_light_and_off_centre(
+    mnist, tmp_path
+):
     digits = mnist.images[:50]
     found = []
     for digit in digits:
-        large = ImageOps.invert(Image.fromarray(digit).resize((280, 280), Image.Resampling.BICUBIC))
+        large = ImageOps.invert(
+            Image.fromarray(digit).resize((280, 280), Image.Resampling.BICUBIC)
+        )
         page = Image.new("L", (500, 400), 255)
         page.paste(large, (190, 30))
         found.append(read(page, tmp_path, "page.jpg"))
@@ -235,4 +289,7 @@ def test_mnists_digits_survive_being_printed_large_dark_on_light_and_off_centre(
 def test_mnists_digits_stand_where_this_module_puts_the_others(mnist):
     centres = np.array([centre_of_mass(digit) for digit in mnist.images[:2000]])
     assert np.abs(centres.mean(axis=0) - images.CENTRE).max() < 0.1
-    assert np.median([max(ink_box(digit)) for digit in mnist.images[:2000]]) == images.BOX
+    assert (
+        np.median([max(ink_box(digit)) for digit in mnist.images[:2000]])
+        == images.BOX
+    )

@@ -11,13 +11,21 @@ import pytest
 from lenet5lib import arithmetic, models, reference
 from lenet5lib.data import prepare
 from lenet5lib.models import ArticleLeNet5, ArticleModel, ConfirmationError
-from lenet5lib.spec import LENET5, LENET5_32, Architecture, Conv, Dense, Flatten, Pool
+from lenet5lib.spec import (
+    LENET5,
+    LENET5_32,
+    Architecture,
+    Conv,
+    Dense,
+    Flatten,
+    Pool,
+)
 
 NAMES = ["C1", "S2", "C3", "S4", "Flatten", "C5", "F6", "Output"]
 ONE_DIGIT = np.zeros((1, 28, 28, 1), np.float32)
 
 
-def weights(model):
+def all_weights(model):
     """Return all weights of a model as one vector."""
     return np.concatenate([weight.ravel() for weight in model.get_weights()])
 
@@ -52,20 +60,42 @@ def test_build_takes_every_choice_from_the_specification():
     )
     model = models.build(architecture)
     a, b, c, e = (model.get_layer(name) for name in "ABCE")
-    assert (a.filters, a.kernel_size, a.strides, a.padding) == (3, (3, 2), (2, 1), "same")
-    assert (type(b), b.pool_size, b.strides, b.padding) == (keras.layers.MaxPooling2D, (2, 3), (1, 1), "same")
-    assert (type(c), c.pool_size, c.strides, c.padding) == (keras.layers.AveragePooling2D, (2, 2), (2, 2), "valid")
-    assert (a.activation, e.activation) == (keras.activations.tanh, keras.activations.relu)
+    assert (a.filters, a.kernel_size, a.strides, a.padding) == (
+        3,
+        (3, 2),
+        (2, 1),
+        "same",
+    )
+    assert (type(b), b.pool_size, b.strides, b.padding) == (
+        keras.layers.MaxPooling2D,
+        (2, 3),
+        (1, 1),
+        "same",
+    )
+    assert (type(c), c.pool_size, c.strides, c.padding) == (
+        keras.layers.AveragePooling2D,
+        (2, 2),
+        (2, 2),
+        "valid",
+    )
+    assert (a.activation, e.activation) == (
+        keras.activations.tanh,
+        keras.activations.relu,
+    )
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
-    first, again, other = (weights(models.build(LENET5, seed)) for seed in (3, 3, 4))
+    first, again, other = (
+        all_weights(models.build(LENET5, seed)) for seed in (3, 3, 4)
+    )
     assert (first == again).all()
     assert np.mean(first == other) < 0.01
 
 
 def test_layers_do_not_share_their_initial_weights():
-    two = Architecture("two", (4, 4, 1), (Flatten(), Dense("A", 16), Dense("B", 16)))
+    two = Architecture(
+        "two", (4, 4, 1), (Flatten(), Dense("A", 16), Dense("B", 16))
+    )
     a, b = (models.build(two).get_layer(name).get_weights()[0] for name in "AB")
     assert not np.allclose(a, b)
 
@@ -79,17 +109,39 @@ def test_biases_start_at_zero_and_weights_within_glorots_bound(lenet5):
         assert 0.8 * bound < np.abs(kernel).max() <= bound
 
 
+def test_weights_are_kernel_and_bias_of_every_layer_that_has_any(lenet5):
+    found = models.weights(lenet5)
+    assert {name: [array.shape for array in arrays] for name, arrays in found.items()} == {
+        "C1": [(5, 5, 1, 6), (6,)],
+        "C3": [(5, 5, 6, 16), (16,)],
+        "C5": [(400, 120), (120,)],
+        "F6": [(120, 84), (84,)],
+        "Output": [(84, 10), (10,)],
+    }
+    np.testing.assert_array_equal(found["C3"][0], lenet5.get_layer("C3").kernel)
+
+
 def test_a_layer_of_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="unknown layer kind 'int'; expected one of Conv, Pool, Flatten, Dense"):
+    with pytest.raises(
+        ValueError,
+        match="unknown layer kind 'int'; expected one of Conv, Pool, Flatten, Dense",
+    ):
         models.keras_layer(5)
 
 
-@pytest.mark.parametrize("architecture", [LENET5, LENET5_32], ids=["28×28", "32×32"])
+@pytest.mark.parametrize(
+    "architecture", [LENET5, LENET5_32], ids=["28×28", "32×32"]
+)
 def test_confirm_agrees_with_what_build_built(architecture):
     table = models.confirm(models.build(architecture), architecture)
-    assert list(table.index) == [*(layer.name for layer in architecture.layers), "Total"]
+    assert list(table.index) == [
+        *(layer.name for layer in architecture.layers),
+        "Total",
+    ]
     assert set(table["verdict"]) == {"agrees"}
-    assert table.loc["Total", ["derived parameters", "built parameters"]].tolist() == [61_706, 61_706]
+    assert table.loc[
+        "Total", ["derived parameters", "built parameters"]
+    ].tolist() == [61_706, 61_706]
 
 
 def built_by_build():
@@ -115,41 +167,59 @@ def test_the_articles_class_and_the_functional_model_answer_alike(lenet5, images
     article = ArticleLeNet5(seed=1)
     values = prepare(images)
     np.testing.assert_array_equal(article(values), lenet5(values))
-    assert (weights(article) == weights(lenet5)).all()
+    assert (all_weights(article) == all_weights(lenet5)).all()
 
 
 def without(name):
-    return Architecture(LENET5.name, LENET5.input_shape, tuple(x for x in LENET5.layers if x.name != name))
+    return Architecture(
+        LENET5.name,
+        LENET5.input_shape,
+        tuple(x for x in LENET5.layers if x.name != name),
+    )
 
 
 def with_one_more():
-    return Architecture(LENET5.name, LENET5.input_shape, (*LENET5.layers[:-1], Dense("F7", 84), LENET5["Output"]))
+    return Architecture(
+        LENET5.name,
+        LENET5.input_shape,
+        (*LENET5.layers[:-1], Dense("F7", 84), LENET5["Output"]),
+    )
 
 
 MUTATIONS = {
     "fewer maps": (
         LENET5.change("C1", maps=5),
-        ["C1: shape and parameters differ (derived 28×28×5 and 130 parameters, built 28×28×6 and 156 parameters)"],
+        [
+            "C1: shape and parameters differ (derived 28×28×5 and 130 parameters, built 28×28×6 and 156 parameters)"
+        ],
         ["C1", "S2", "C3", "Total"],
     ),
     "a smaller kernel": (
         LENET5.change("C1", kernel_size=3),
-        ["C1: parameters differ (derived 28×28×6 and 60 parameters, built 28×28×6 and 156 parameters)"],
+        [
+            "C1: parameters differ (derived 28×28×6 and 60 parameters, built 28×28×6 and 156 parameters)"
+        ],
         ["C1", "Total"],
     ),
     "no padding": (
         LENET5.change("C1", padding="valid"),
-        ["C1: shape differs (derived 24×24×6 and 156 parameters, built 28×28×6 and 156 parameters)"],
+        [
+            "C1: shape differs (derived 24×24×6 and 156 parameters, built 28×28×6 and 156 parameters)"
+        ],
         ["C1", "S2", "C3", "S4", "Flatten", "C5", "Total"],
     ),
     "fewer units": (
         LENET5.change("F6", units=83),
-        ["F6: shape and parameters differ (derived 83 and 10,043 parameters, built 84 and 10,164 parameters)"],
+        [
+            "F6: shape and parameters differ (derived 83 and 10,043 parameters, built 84 and 10,164 parameters)"
+        ],
         ["F6", "Output", "Total"],
     ),
     "another stride": (
         LENET5.change("S4", stride=1),
-        ["S4: shape differs (derived 9×9×16 and 0 parameters, built 5×5×16 and 0 parameters)"],
+        [
+            "S4: shape differs (derived 9×9×16 and 0 parameters, built 5×5×16 and 0 parameters)"
+        ],
         ["S4", "Flatten", "C5", "Total"],
     ),
     "a missing layer": (
@@ -166,7 +236,9 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("case", MUTATIONS)
-def test_confirm_names_each_layer_that_a_wrong_specification_gets_wrong(case, lenet5):
+def test_confirm_names_each_layer_that_a_wrong_specification_gets_wrong(
+    case, lenet5
+):
     wrong, found, layers = MUTATIONS[case]
     with pytest.raises(ConfirmationError) as caught:
         models.confirm(lenet5, wrong)
@@ -183,10 +255,24 @@ def test_the_table_of_a_confirmation_error_holds_both_sides_of_every_row(lenet5)
         models.confirm(lenet5, with_one_more())
     table = caught.value.table
     assert set(table.index) == {*NAMES, "F7", "Total"}
-    assert table.loc["C3"].tolist() == ["10×10×16", "10×10×16", 2_416, 2_416, "agrees"]
-    assert table.loc["F7", ["derived shape", "built shape", "derived parameters"]].tolist() == ["84", "", 7_140]
+    assert table.loc["C3"].tolist() == [
+        "10×10×16",
+        "10×10×16",
+        2_416,
+        2_416,
+        "agrees",
+    ]
+    assert table.loc[
+        "F7", ["derived shape", "built shape", "derived parameters"]
+    ].tolist() == ["84", "", 7_140]
     assert table["built parameters"].isna()["F7"]
-    assert table.loc["Total"].tolist() == ["", "", 61_706 + 7_140, 61_706, "parameters differ"]
+    assert table.loc["Total"].tolist() == [
+        "",
+        "",
+        61_706 + 7_140,
+        61_706,
+        "parameters differ",
+    ]
 
 
 def test_a_model_that_was_never_built_is_not_confirmed():
@@ -194,7 +280,10 @@ def test_a_model_that_was_never_built_is_not_confirmed():
         models.confirm(ArticleModel(), LENET5)
     table = caught.value.table
     assert set(table["verdict"][:-1]) == {"shape unknown"}
-    assert "Total: parameters differ (derived 61,706 parameters, built nothing)" in str(caught.value)
+    assert (
+        "Total: parameters differ (derived 61,706 parameters, built nothing)"
+        in str(caught.value)
+    )
 
 
 def shapes_in_summary(text):
@@ -256,33 +345,73 @@ def test_a_summary_is_80_columns_wide_wherever_it_is_printed(lenet5, monkeypatch
 
 def test_a_summary_does_not_depend_on_the_terminal_that_python_starts_in(lenet5):
     code = "from lenet5lib import models, spec; print(models.summary_text(models.build(spec.LENET5)))"
-    environment = {**os.environ, "COLUMNS": "50", "PYTHONIOENCODING": "utf-8", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {
+        **os.environ,
+        "COLUMNS": "50",
+        "PYTHONIOENCODING": "utf-8",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, env=environment
+        [sys.executable, "-c", code],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        env=environment,
     )
     assert result.stdout.rstrip("\n") == models.summary_text(lenet5)
 
 
-@pytest.mark.parametrize("architecture", [LENET5, LENET5_32], ids=["28×28", "32×32"])
-def test_predict_gives_ten_probabilities_a_digit_whatever_the_batch(architecture, images):
+@pytest.mark.parametrize(
+    "architecture", [LENET5, LENET5_32], ids=["28×28", "32×32"]
+)
+def test_predict_gives_ten_probabilities_a_digit_whatever_the_batch(
+    architecture, images
+):
     model = models.build(architecture)
     probabilities = models.predict(model, images)
     assert (probabilities.shape, probabilities.dtype) == ((5, 10), np.float32)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(models.predict(model, images, batch_size=2), probabilities, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(models.predict(model, images[3:4])[0], probabilities[3], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        models.predict(model, images, batch_size=2),
+        probabilities,
+        rtol=1e-4,
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        models.predict(model, images[3:4])[0],
+        probabilities[3],
+        rtol=1e-4,
+        atol=1e-6,
+    )
 
 
-@pytest.mark.parametrize("architecture", [LENET5, LENET5_32], ids=["28×28", "32×32"])
+@pytest.mark.parametrize(
+    "architecture", [LENET5, LENET5_32], ids=["28×28", "32×32"]
+)
 def test_activations_and_predictions_agree_with_the_loops(architecture, images):
     model = models.build(architecture, seed=2)
     rng = np.random.default_rng(3)
-    model.set_weights([weight + rng.normal(0, 0.1, weight.shape) for weight in model.get_weights()])
-    weights = {layer.name: layer.get_weights() for layer in model.layers}
-    expected = reference.forward(architecture, weights, prepare(images, architecture.input_shape)[0])
+    model.set_weights(
+        [
+            weight + rng.normal(0, 0.1, weight.shape)
+            for weight in model.get_weights()
+        ]
+    )
+    expected = reference.forward(
+        architecture,
+        models.weights(model),
+        prepare(images, architecture.input_shape)[0],
+    )
     found = models.activations(model, images[0])
     assert list(found) == [layer.name for layer in architecture.layers]
     for row in arithmetic.table(architecture):
         assert found[row.layer].shape == row.output_shape
-        np.testing.assert_allclose(found[row.layer], expected[row.layer], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(models.predict(model, images[:1])[0], expected["Output"], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            found[row.layer], expected[row.layer], rtol=1e-4, atol=1e-5
+        )
+    np.testing.assert_allclose(
+        models.predict(model, images[:1])[0],
+        expected["Output"],
+        rtol=1e-4,
+        atol=1e-5,
+    )

@@ -19,7 +19,14 @@ CONFIG = {
 
 
 def epoch(number: int, loss: float = 2.0) -> dict:
-    return {"epoch": number, "loss": loss, "accuracy": 0.5, "val_loss": 1.5, "val_accuracy": 0.6, "seconds": 0.1}
+    return {
+        "epoch": number,
+        "loss": loss,
+        "accuracy": 0.5,
+        "val_loss": 1.5,
+        "val_accuracy": 0.6,
+        "seconds": 0.1,
+    }
 
 
 def session(after_epoch: int) -> dict:
@@ -30,7 +37,12 @@ def session(after_epoch: int) -> dict:
 def record() -> Record:
     """A run of three epochs that was resumed twice."""
     epochs = [epoch(1, loss=2.3), epoch(2, loss=0.1 + 0.2), epoch(3, loss=1e-17)]
-    return Record(CONFIG, epochs, [session(0), session(1), session(2)], {"epoch": 2, "val_loss": 1.5})
+    return Record(
+        CONFIG,
+        epochs,
+        [session(0), session(1), session(2)],
+        {"epoch": 2, "val_loss": 1.5},
+    )
 
 
 def test_json_round_trip_keeps_everything(record):
@@ -39,20 +51,34 @@ def test_json_round_trip_keeps_everything(record):
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=5))
 def test_json_round_trip_keeps_every_bit_of_a_metric(losses):
-    record = Record(CONFIG, [epoch(number, loss=loss) for number, loss in enumerate(losses, 1)])
-    assert list(map(repr, Record.from_json(record.to_json(), "memory").column("loss"))) == list(map(repr, losses))
+    record = Record(
+        CONFIG, [epoch(number, loss=loss) for number, loss in enumerate(losses, 1)]
+    )
+    assert list(
+        map(repr, Record.from_json(record.to_json(), "memory").column("loss"))
+    ) == list(map(repr, losses))
 
 
 def test_the_json_is_plain_text_that_names_its_format(record):
     text = record.to_json()
     assert "28×28" in text
     assert json.loads(text)["format"] == records.FORMAT
-    assert list(json.loads(text)) == ["format", "config", "epochs", "sessions", "best"]
+    assert list(json.loads(text)) == [
+        "format",
+        "config",
+        "epochs",
+        "sessions",
+        "best",
+    ]
 
 
 def test_a_new_record_has_no_epoch_and_no_best():
     record = Record(CONFIG)
-    assert (record.epochs, record.sessions, record.best) == ([], [], {"epoch": 0, "val_loss": None})
+    assert (record.epochs, record.sessions, record.best) == (
+        [],
+        [],
+        {"epoch": 0, "val_loss": None},
+    )
     record.epochs.append(epoch(1))
     record.best["epoch"] = 1
     assert Record(CONFIG).epochs == []
@@ -120,11 +146,19 @@ def test_a_missing_record_is_named(tmp_path):
     with pytest.raises(RecordError) as refused:
         records.read(tmp_path / "nowhere")
     expected = f"no record at {tmp_path / 'nowhere' / records.NAME}: No such file or directory."
-    assert str(refused.value) == f"{expected} Name the folder of a run that was trained."
+    assert (
+        str(refused.value)
+        == f"{expected} Name the folder of a run that was trained."
+    )
 
 
 def test_reading_a_record_needs_neither_tensorflow_nor_numpy(record, tmp_path):
     (tmp_path / records.NAME).write_text(record.to_json(), encoding="utf-8")
     code = "import sys; from lenet5lib import records; records.read(sys.argv[1]); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert not {"tensorflow", "keras", "numpy", "h5py"} & set(done.stdout.split())

@@ -31,7 +31,8 @@ def message(function, *args, **kwargs):
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(5, (5, 5)), ((3, 1), (3, 1)), ([2, 4], (2, 4)), (np.int64(5), (5, 5))]
+    ("value", "expected"),
+    [(5, (5, 5)), ((3, 1), (3, 1)), ([2, 4], (2, 4)), (np.int64(5), (5, 5))],
 )
 def test_pair_doubles_one_size_and_keeps_two(value, expected):
     assert pair(value) == expected
@@ -39,18 +40,27 @@ def test_pair_doubles_one_size_and_keeps_two(value, expected):
 
 @pytest.mark.parametrize("value", [2.5, True, "5", None, 2.0])
 def test_a_size_that_is_no_whole_number_is_refused(value):
-    assert message(require_size, "stride of C1", value) == f"stride of C1 is {value!r}; {NOT_WHOLE}"
+    assert (
+        message(require_size, "stride of C1", value)
+        == f"stride of C1 is {value!r}; {NOT_WHOLE}"
+    )
 
 
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_size_below_the_minimum_is_refused(value):
-    assert message(require_size, "maps of C1", value) == f"maps of C1 is {value}; {TOO_SMALL}"
+    assert (
+        message(require_size, "maps of C1", value)
+        == f"maps of C1 is {value}; {TOO_SMALL}"
+    )
 
 
 def test_a_size_is_returned_as_a_plain_int_and_the_minimum_can_be_zero():
     assert type(require_size("seed", np.int64(7))) is int
     assert require_size("seed", 0, minimum=0) == 0
-    assert message(require_size, "seed", -1, minimum=0) == "seed is -1; expected 0 or more. Check the layer's sizes."
+    assert (
+        message(require_size, "seed", -1, minimum=0)
+        == "seed is -1; expected 0 or more. Check the layer's sizes."
+    )
 
 
 SIZES = {
@@ -65,20 +75,34 @@ SIZES = {
 
 @pytest.mark.parametrize("what", SIZES)
 @pytest.mark.parametrize(
-    ("value", "reason"), [(0, TOO_SMALL), (-3, TOO_SMALL), (2.5, NOT_WHOLE), (True, NOT_WHOLE), ("5", NOT_WHOLE)]
+    ("value", "reason"),
+    [
+        (0, TOO_SMALL),
+        (-3, TOO_SMALL),
+        (2.5, NOT_WHOLE),
+        (True, NOT_WHOLE),
+        ("5", NOT_WHOLE),
+    ],
 )
 def test_every_layer_refuses_a_bad_size_and_names_itself(what, value, reason):
     assert message(SIZES[what], value) == f"{what} is {value!r}; {reason}"
 
 
-@pytest.mark.parametrize("what", ["kernel_size of C1", "stride of C1", "size of S2", "stride of S2"])
-@pytest.mark.parametrize(("value", "reason"), [((3, 0), TOO_SMALL), ((2.5, 3), NOT_WHOLE), ((3, "5"), NOT_WHOLE)])
+@pytest.mark.parametrize(
+    "what", ["kernel_size of C1", "stride of C1", "size of S2", "stride of S2"]
+)
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [((3, 0), TOO_SMALL), ((2.5, 3), NOT_WHOLE), ((3, "5"), NOT_WHOLE)],
+)
 def test_a_pair_with_a_bad_size_is_refused(what, value, reason):
     bad = next(size for size in value if size != 3)
     assert message(SIZES[what], value) == f"{what} is {bad!r}; {reason}"
 
 
-@pytest.mark.parametrize("what", ["kernel_size of C1", "stride of C1", "size of S2", "stride of S2"])
+@pytest.mark.parametrize(
+    "what", ["kernel_size of C1", "stride of C1", "size of S2", "stride of S2"]
+)
 @pytest.mark.parametrize("value", [(), (3,), (3, 3, 3)])
 def test_a_pair_of_another_length_is_refused(what, value):
     expected = f"{what} is {value!r}; expected one size or (height, width). Give one or two numbers."
@@ -88,19 +112,33 @@ def test_a_pair_of_another_length_is_refused(what, value):
 @pytest.mark.parametrize(
     ("layer", "what", "choices"),
     [
-        (lambda: Conv("C1", 6, 5, padding="full"), "padding of C1 is 'full'", "valid, same"),
+        (
+            lambda: Conv("C1", 6, 5, padding="full"),
+            "padding of C1 is 'full'",
+            "valid, same",
+        ),
         (
             lambda: Conv("C1", 6, 5, activation="swish"),
             "activation of C1 is 'swish'",
             "linear, sigmoid, tanh, relu, softmax",
         ),
         (lambda: Pool("S2", mode="sum"), "mode of S2 is 'sum'", "average, max"),
-        (lambda: Pool("S2", padding="SAME"), "padding of S2 is 'SAME'", "valid, same"),
-        (lambda: Dense("F6", 84, activation=None), "activation of F6 is None", "linear, sigmoid, tanh, relu, softmax"),
+        (
+            lambda: Pool("S2", padding="SAME"),
+            "padding of S2 is 'SAME'",
+            "valid, same",
+        ),
+        (
+            lambda: Dense("F6", 84, activation=None),
+            "activation of F6 is None",
+            "linear, sigmoid, tanh, relu, softmax",
+        ),
     ],
 )
 def test_an_unknown_padding_mode_or_activation_is_refused(layer, what, choices):
-    assert message(layer) == f"{what}; expected one of {choices}. Choose one of these."
+    assert (
+        message(layer) == f"{what}; expected one of {choices}. Choose one of these."
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +171,9 @@ def test_an_input_shape_that_is_not_three_sizes_is_refused(shape):
     ],
 )
 def test_an_input_shape_with_a_bad_size_is_refused(shape, bad, reason):
-    assert message(Architecture, "net", shape, ()) == f"input_shape is {bad}; {reason}"
+    assert (
+        message(Architecture, "net", shape, ()) == f"input_shape is {bad}; {reason}"
+    )
 
 
 def test_two_layers_of_one_name_are_refused():
@@ -143,10 +183,12 @@ def test_two_layers_of_one_name_are_refused():
 
 
 def test_a_layer_object_of_unknown_kind_is_refused():
-    expected = (
-        "unknown layer kind 'str'; expected one of Conv, Pool, Flatten, Dense. Build the layer from lenet5lib.spec."
+    kinds = "expected one of Conv, Pool, Flatten, Dense. Build the layer from lenet5lib.spec."
+    expected = f"unknown layer kind 'str'; {kinds}"
+    assert (
+        message(Architecture, "net", (28, 28, 1), (Conv("C1", 6, 5), "S2"))
+        == expected
     )
-    assert message(Architecture, "net", (28, 28, 1), (Conv("C1", 6, 5), "S2")) == expected
     assert message(require_layer, "S2") == expected
 
 
@@ -161,13 +203,17 @@ def test_a_layer_entry_of_unknown_kind_is_refused(kind):
 def test_a_layer_entry_without_a_kind_is_refused():
     values = LENET5.to_dict()
     del values["layers"][0]["kind"]
-    assert message(Architecture.from_dict, values).startswith("layer kind is None; expected one of convolution,")
+    assert message(Architecture.from_dict, values).startswith(
+        "layer kind is None; expected one of convolution,"
+    )
 
 
 def test_from_dict_checks_sizes_too():
     values = LENET5.to_dict()
     values["layers"][2]["maps"] = 0
-    assert message(Architecture.from_dict, values) == f"maps of C3 is 0; {TOO_SMALL}"
+    assert (
+        message(Architecture.from_dict, values) == f"maps of C3 is 0; {TOO_SMALL}"
+    )
 
 
 def test_a_layer_is_found_by_its_name():
@@ -183,23 +229,39 @@ def test_an_unknown_layer_name_lists_the_names_there_are():
 
 def test_change_gives_a_copy_in_which_only_one_layer_differs():
     changed = LENET5.change("C3", maps=32, kernel_size=(3, 5))
-    assert changed["C3"] == Conv("C3", maps=32, kernel_size=(3, 5), activation="sigmoid")
-    assert [a.name for a, b in zip(changed.layers, LENET5.layers, strict=True) if a != b] == ["C3"]
+    assert changed["C3"] == Conv(
+        "C3", maps=32, kernel_size=(3, 5), activation="sigmoid"
+    )
+    assert [
+        a.name for a, b in zip(changed.layers, LENET5.layers, strict=True) if a != b
+    ] == ["C3"]
     assert (changed.name, changed.input_shape) == (LENET5.name, LENET5.input_shape)
     assert LENET5["C3"].maps == 16
 
 
 def test_change_checks_the_new_values_and_names():
     assert message(LENET5.change, "C3", maps=0) == f"maps of C3 is 0; {TOO_SMALL}"
-    assert message(LENET5.change, "C3", name="C1").startswith("2 layers are named 'C1'; ")
+    assert message(LENET5.change, "C3", name="C1").startswith(
+        "2 layers are named 'C1'; "
+    )
     with pytest.raises(KeyError, match="no layer 'C9'"):
         LENET5.change("C9", maps=1)
 
 
 def test_with_hidden_activation_leaves_the_last_layer_alone():
     changed = LENET5.with_hidden_activation("tanh")
-    hidden = {layer.name: layer.activation for layer in changed.layers if hasattr(layer, "activation")}
-    assert hidden == {"C1": "tanh", "C3": "tanh", "C5": "tanh", "F6": "tanh", "Output": "softmax"}
+    hidden = {
+        layer.name: layer.activation
+        for layer in changed.layers
+        if hasattr(layer, "activation")
+    }
+    assert hidden == {
+        "C1": "tanh",
+        "C3": "tanh",
+        "C5": "tanh",
+        "F6": "tanh",
+        "Output": "softmax",
+    }
     assert changed.with_hidden_activation("sigmoid") == LENET5
 
 
@@ -215,7 +277,11 @@ ODD = Architecture(
 )
 
 
-@pytest.mark.parametrize("architecture", [LENET5, LENET5_32, ODD], ids=lambda architecture: architecture.name)
+@pytest.mark.parametrize(
+    "architecture",
+    [LENET5, LENET5_32, ODD],
+    ids=lambda architecture: architecture.name,
+)
 def test_to_dict_and_from_dict_are_inverse_through_json(architecture):
     values = architecture.to_dict()
     assert json.loads(json.dumps(values)) == values
@@ -236,7 +302,16 @@ def test_to_dict_spells_the_layers_out():
 def test_the_two_forms_differ_in_input_c1_and_c5_only():
     assert ARCHITECTURES == {"lenet5": LENET5, "lenet5-32": LENET5_32}
     assert (LENET5.input_shape, LENET5_32.input_shape) == ((28, 28, 1), (32, 32, 1))
-    assert [layer.name for layer in LENET5_32.layers] == ["C1", "S2", "C3", "S4", "C5", "Flatten", "F6", "Output"]
+    assert [layer.name for layer in LENET5_32.layers] == [
+        "C1",
+        "S2",
+        "C3",
+        "S4",
+        "C5",
+        "Flatten",
+        "F6",
+        "Output",
+    ]
     assert (LENET5["C1"].padding, LENET5_32["C1"].padding) == ("same", "valid")
     for name in ("S2", "C3", "S4", "Flatten", "F6", "Output"):
         assert LENET5[name] == LENET5_32[name]

@@ -21,10 +21,18 @@ def run(path: Path) -> list[str]:
     """Execute a chapter in its folder and store it; return what was wrong, and store nothing if anything was."""
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
-        notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": BOOK}}, allow_errors=True
+        notebook,
+        timeout=1200,
+        kernel_name="python3",
+        resources={"metadata": {"path": BOOK}},
+        allow_errors=True,
     ).execute()
     normalise(notebook)
-    wrong = [f"{path.name}, cell {n}: {fault}" for n, cell in enumerate(notebook.cells) for fault in faults(cell)]
+    wrong = [
+        f"{path.name}, cell {n}: {fault}"
+        for n, cell in enumerate(notebook.cells)
+        for fault in faults(cell)
+    ]
     if not wrong:
         nbformat.validate(notebook)
         nbformat.write(notebook, path)
@@ -33,24 +41,34 @@ def run(path: Path) -> list[str]:
 
 def normalise(notebook: nbformat.NotebookNode) -> None:
     """Drop what must not be stored, and number cells and runs in order."""
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": LANGUAGE})
+    notebook.metadata = nbformat.from_dict(
+        {"kernelspec": KERNEL, "language_info": LANGUAGE}
+    )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     run_number = 0
     for position, cell in enumerate(notebook.cells):
         cell.id = f"cell-{position:02d}"
         cell.source = cell.source.rstrip()
         cell.metadata = nbformat.from_dict(
-            {key: cell.metadata[key] for key in ("tags", "mystnb") if key in cell.metadata}
+            {
+                key: cell.metadata[key]
+                for key in ("tags", "mystnb")
+                if key in cell.metadata
+            }
         )
         if cell.cell_type == "code":
             run_number += 1
             cell.execution_count = run_number
             cell.outputs = [
-                clean(output, cell, run_number) for output in cell.outputs if output.get("name") != "stderr"
+                clean(output, cell, run_number)
+                for output in cell.outputs
+                if output.get("name") != "stderr"
             ]
 
 
-def clean(output: nbformat.NotebookNode, cell: nbformat.NotebookNode, run_number: int) -> nbformat.NotebookNode:
+def clean(
+    output: nbformat.NotebookNode, cell: nbformat.NotebookNode, run_number: int
+) -> nbformat.NotebookNode:
     """Give an output its run's number, and a figure the alternative text of its cell."""
     if output.output_type == "execute_result":
         output.execution_count = run_number
@@ -67,13 +85,21 @@ def faults(cell: nbformat.NotebookNode) -> list[str]:
         if output.output_type == "error":
             found.append(f"{output.ename}: {output.evalue}")
         if output.get("name") == "stdout":
-            found += [line for line in output.text.splitlines() if line.endswith(": False") and "claim(" in cell.source]
+            found += [
+                line
+                for line in output.text.splitlines()
+                if line.endswith(": False") and "claim(" in cell.source
+            ]
     return found
 
 
 def main(names: list[str]) -> int:
     """Run the chapters whose names begin so, or all; return 1 if anything was wrong."""
-    chapters = [path for path in sorted(BOOK.glob("*.ipynb")) if not names or path.name.startswith(tuple(names))]
+    chapters = [
+        path
+        for path in sorted(BOOK.glob("*.ipynb"))
+        if not names or path.name.startswith(tuple(names))
+    ]
     wrong = []
     with tempfile.TemporaryDirectory() as runs:
         os.environ["LENET5_RUNS"] = runs

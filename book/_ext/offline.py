@@ -34,10 +34,14 @@ def mathjax() -> Path:
     """
     spec = importlib.util.find_spec("sphinx-mathjax-offline")
     if spec is None or not spec.submodule_search_locations:
-        raise ExtensionError("sphinx-mathjax-offline is not installed; install requirements.txt")
+        raise ExtensionError(
+            "sphinx-mathjax-offline is not installed; install requirements.txt"
+        )
     path = Path(next(iter(spec.submodule_search_locations))) / MATHJAX
     if hashlib.sha256(path.read_bytes()).hexdigest() != MATHJAX_DIGEST:
-        raise ExtensionError(f"{path.name} is not the file that was checked; install requirements.txt")
+        raise ExtensionError(
+            f"{path.name} is not the file that was checked; install requirements.txt"
+        )
     return path
 
 

@@ -1,0 +1,118 @@
+"""What current Keras makes of the article's script: every message that the appendix prints is provoked here."""
+
+import re
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from lenet5lib import article, checkpoint
+from lenet5lib.data import Digits, Splits
+from lenet5lib.models import ArticleLeNet5, ArticleModel
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "book/from_tensorflow_2_4.md").read_text(encoding="utf-8")
+MESSAGES = re.findall(r"```text\n(\w+): (.+)\n```", PAGE)
+
+
+def some_digits(count):
+    rng = np.random.default_rng(count)
+    images = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
+    return Digits(images, (np.arange(count) % 10).astype(np.uint8))
+
+
+def printed(start):
+    """Return the one message on the page that begins so."""
+    found = [text for _, text in MESSAGES if text.startswith(start)]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_page_prints_four_messages():
+    assert [kind for kind, _ in MESSAGES] == [
+        "ValueError",
+        "ValueError",
+        "ValueError",
+        "UserWarning",
+    ]
+
+
+def test_checkpoint_name_is_refused():
+    with pytest.raises(ValueError, match="weights.h5") as caught:
+        article.keep_best(article.FORMER_NAME)
+    assert str(caught.value) == printed("When using `save_weights_only=True`")
+
+
+def test_old_format_is_refused():
+    model = ArticleLeNet5()
+    model.build((None, 28, 28, 1))
+    with pytest.raises(ValueError, match="not supported") as caught:
+        model.load_weights(article.FORMER_NAME)
+    assert str(caught.value) == printed("File format not supported")
+
+
+def test_loading_before_building_is_refused(tmp_path):
+    built = ArticleLeNet5()
+    built.build((None, 28, 28, 1))
+    built.save_weights(tmp_path / "a.weights.h5")
+    with pytest.raises(ValueError, match="not yet been built") as caught:
+        ArticleModel().load_weights(tmp_path / "a.weights.h5")
+    assert str(caught.value) == printed("You are loading weights into a model")
+
+
+def test_optimizer_is_left_behind_with_a_warning(tmp_path):
+    splits = Splits(some_digits(64), some_digits(20), some_digits(20), "random")
+    article.fit(splits, tmp_path / "a.weights.h5", epochs=1)
+    model = ArticleLeNet5()
+    model.build((None, 28, 28, 1))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        model.load_weights(tmp_path / "a.weights.h5")
+    assert printed("Skipping variable loading") in [
+        str(warning.message) for warning in caught
+    ]
+    assert int(model.optimizer.iterations.numpy()) == 0
+
+
+def test_new_callback_knows_no_best_score():
+    assert article.keep_best("a.weights.h5").best is None
+
+
+def test_resuming_the_articles_way_loses_steps_history_and_weights(tmp_path):
+    splits = Splits(some_digits(64), some_digits(20), some_digits(20), "random")
+    table = article.resumed_and_not(splits, tmp_path, before=1, epochs=3)
+    assert table.loc["steps that the optimizer has counted"].tolist() == [6, 4]
+    assert table.loc["epochs in the history"].tolist() == [3, 2]
+    assert table.iloc[2, 0] > 0
+
+
+def test_one_article_fit_writes_a_file_that_compares_equal_with_itself(tmp_path):
+    splits = Splits(some_digits(64), some_digits(20), some_digits(20), "random")
+    paths = [tmp_path / f"{name}.weights.h5" for name in "ab"]
+    for path in paths:
+        article.fit(splits, path, epochs=1)
+    assert checkpoint.compare(*paths).loc["weights", "differing"] == 0
+
+
+def test_fit_repeats_one_order_after_set_random_seed():
+    seen = []
+
+    class Watch(keras.Model):
+        def train_step(self, data):
+            seen.append(data[0].numpy().ravel().tolist())
+            return {"loss": 0.0}
+
+    keras.utils.set_random_seed(0)
+    model = Watch()
+    model.compile(optimizer="sgd", run_eagerly=True)
+    model.fit(np.arange(40.0), np.zeros(40), batch_size=10, epochs=2, verbose=0)
+    first, second = seen[:4], seen[4:8]
+    assert first == second
+    assert first != np.arange(40.0).reshape(4, 10).tolist()
+
+
+def test_float64_pixels_take_376_megabytes():
+    assert f"{60_000 * 28 * 28 * 8 // 10**6} MB" in PAGE

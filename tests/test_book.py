@@ -1,0 +1,264 @@
+"""The book's own rules: what a chapter may hold, and that its outputs are really compared."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lenet5lib import arithmetic, plots, spec
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = ROOT / "book"
+CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
+IGNORE = "nbval-ignore-output"
+
+
+def cells(path, kind="code"):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == kind]
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+def tags(cell):
+    return cell["metadata"].get("tags", [])
+
+
+def stdout(cell):
+    texts = [
+        output["text"]
+        for output in cell["outputs"]
+        if output.get("name") == "stdout"
+    ]
+    return "".join("".join(text) for text in texts)
+
+
+def has_compared_output(cell):
+    """Whether a cell stores an output that nbval compares and that says more than that a figure was drawn."""
+    kinds = {kind for output in cell["outputs"] for kind in output.get("data", {})}
+    return (
+        IGNORE not in tags(cell)
+        and (bool(stdout(cell)) or bool(kinds - {"image/png"}))
+        and "image/png" not in kinds
+    )
+
+
+chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+
+
+def test_the_toc_lists_every_chapter_once_and_every_page():
+    listed = re.findall(
+        r"(?:file|root): book/(\w+)",
+        (ROOT / "_toc.yml").read_text(encoding="utf-8"),
+    )
+    assert sorted(listed) == sorted(
+        path.stem for path in [*CHAPTERS, *BOOK.glob("*.md")]
+    )
+
+
+@chapter
+def test_every_code_cell_was_run_in_order(path):
+    assert [cell["execution_count"] for cell in cells(path)] == list(
+        range(1, len(cells(path)) + 1)
+    )
+
+
+@chapter
+def test_no_error_no_stderr_and_no_svg_is_stored(path):
+    outputs = [output for cell in cells(path) for output in cell["outputs"]]
+    assert not [
+        output
+        for output in outputs
+        if output["output_type"] == "error" or output.get("name") == "stderr"
+    ]
+    assert not [
+        output for output in outputs if "image/svg+xml" in output.get("data", {})
+    ]
+    assert "WARNING" not in "".join(stdout(cell) for cell in cells(path))
+
+
+@chapter
+def test_no_function_or_class_is_defined(path):
+    defining = re.compile(r"^\s*(def|class|async def) |\blambda\b", re.MULTILINE)
+    assert not [
+        source(cell)
+        for cell in cells(path)
+        if "exercise" not in tags(cell) and defining.search(source(cell))
+    ]
+
+
+@chapter
+def test_setup_cell_is_the_same_everywhere(path):
+    assert source(cells(path)[0]) == source(cells(CHAPTERS[0])[0])
+
+
+@chapter
+def test_an_ignored_cell_is_followed_by_a_checked_claim(path):
+    code = cells(path)
+    for n, cell in enumerate(code):
+        if IGNORE in tags(cell):
+            following = code[n + 1]
+            assert not tags(following), source(following)
+            assert "notebook.claim(" in source(following)
+            assert stdout(following).rstrip().endswith(": True")
+
+
+@chapter
+def test_every_stored_claim_holds(path):
+    for cell in cells(path):
+        if "notebook.claim(" in source(cell):
+            lines = stdout(cell).splitlines()
+            assert len(lines) == source(cell).count("notebook.claim(")
+            assert all(line.endswith(": True") for line in lines)
+
+
+def test_at_most_one_cell_in_six_is_ignored():
+    code = [cell for path in CHAPTERS for cell in cells(path)]
+    ignored = [cell for cell in code if IGNORE in tags(cell)]
+    assert 0 < len(ignored) <= len(code) / 6
+
+
+def test_at_least_half_of_all_cells_store_an_output_that_is_compared():
+    code = [cell for path in CHAPTERS for cell in cells(path)]
+    assert sum(has_compared_output(cell) for cell in code) >= len(code) / 2
+
+
+@chapter
+def test_every_figure_has_alt_text_and_a_caption(path):
+    for cell in cells(path):
+        pictures = [
+            output
+            for output in cell["outputs"]
+            if "image/png" in output.get("data", {})
+        ]
+        if pictures:
+            assert len(cell["metadata"]["mystnb"]["image"]["alt"]) > 40
+            assert len(cell["metadata"]["mystnb"]["figure"]["caption"]) > 40
+            alt = cell["metadata"]["mystnb"]["image"]["alt"]
+            assert all(
+                picture["metadata"]["image/png"]["alt"] == alt
+                for picture in pictures
+            )
+
+
+@chapter
+def test_markdown_is_plain(path):
+    text = "\n".join(source(cell) for cell in cells(path, "markdown"))
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
+    assert not re.search(r"^(```|:::)\{", text, re.MULTILINE)
+    assert "![" not in text
+    assert not re.search(r"!(?=\s|$)", text.replace("!=", "")), (
+        "no exclamation marks"
+    )
+
+
+@chapter
+def test_every_symbol_of_the_library_named_in_the_text_exists(path):
+    text = "\n".join(source(cell) for cell in cells(path, "markdown"))
+    for module, name in re.findall(r"`(\w+)\.(\w+)`", text):
+        if (ROOT / "lenet5lib" / f"{module}.py").exists():
+            code = (ROOT / "lenet5lib" / f"{module}.py").read_text(encoding="utf-8")
+            assert re.search(
+                rf"^(def|class) {name}\b|^{name}\b", code, re.MULTILINE
+            ), f"{module}.{name}"
+
+
+def test_every_source_shown_is_stored():
+    shown = [
+        cell
+        for path in CHAPTERS
+        for cell in cells(path)
+        if "notebook.show_source(" in source(cell)
+    ]
+    assert len(shown) >= 15
+    assert all(
+        IGNORE not in tags(cell) and "text/plain" in cell["outputs"][0]["data"]
+        for cell in shown
+    )
+
+
+def test_stored_outputs_come_from_mnist():
+    loading = [
+        cell
+        for path in CHAPTERS
+        for cell in cells(path)
+        if "data.load_digits(" in source(cell)
+    ]
+    assert len(loading) >= 6
+    assert all("Data: MNIST;" in stdout(cell) for cell in loading)
+
+
+def test_the_drawing_on_the_cover_is_the_librarys():
+    assert (BOOK / "images/network.svg").read_bytes() == plots.svg(
+        plots.network(spec.LENET5)
+    )
+
+
+@pytest.mark.parametrize("page", ["README.md", "book/index.md"])
+def test_totals_on_a_page_are_the_librarys(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert f"{sum(row.params for row in arithmetic.table(spec.LENET5)):,}" in text
+
+
+def test_nothing_speaks_of_a_machine():
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    for name in tracked.stdout.split():
+        text = (ROOT / name).read_bytes() if name != "tests/test_book.py" else b""
+        assert not re.search(rb"/(work|root|home)/\w|/tmp/bash", text), name
+
+
+def run_chapter(folder, chapter_name):
+    """Run nbval on one chapter against the copy of the library in `folder`; return the exit code and what it printed."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--nbval",
+        chapter_name,
+    ]
+    # Python puts PYTHONPATH before installed packages, an editable install included.
+    environment = os.environ | {
+        "PYTHONPATH": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def test_a_chapter_fails_when_its_library_function_changes_its_result(tmp_path):
+    shutil.copytree(
+        ROOT / "lenet5lib",
+        tmp_path / "lenet5lib",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    shutil.copy(BOOK / "02_convolution.ipynb", tmp_path)
+    code, printed = run_chapter(tmp_path, "02_convolution.ipynb")
+    assert code == 0, printed
+    broken = tmp_path / "lenet5lib/arithmetic.py"
+    text = broken.read_text(encoding="utf-8")
+    assert text.count("// s + 1") == 1
+    broken.write_text(text.replace("// s + 1", "// s + 2"), encoding="utf-8")
+    code, printed = run_chapter(tmp_path, "02_convolution.ipynb")
+    assert code == 1, printed
+    assert "CELL ERROR" in printed or "mismatch" in printed

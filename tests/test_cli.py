@@ -1,0 +1,657 @@
+"""The command line as a reader meets it: what it prints, what it leaves, its exit codes, one clear line when it refuses."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+from PIL import Image
+
+from lenet5lib import checkpoint, cli, data, records
+
+COMMANDS = ("describe", "train", "evaluate", "predict", "plot")
+OPTIONS = ["--learning-rate", "0.005", "--batch-size", "16"]
+
+
+def environment(**changed: str) -> dict[str, str]:
+    """Return the environment of a reader who has set nothing, so that no message is kept back by ours."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("TF_", "LENET5_", "PYTHONWARN"))
+    }
+    return kept | changed
+
+
+def run(*arguments: object, **changed: str) -> subprocess.CompletedProcess:
+    """Run `python -m lenet5lib` in a process of its own."""
+    command = [sys.executable, "-m", "lenet5lib", *map(str, arguments)]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=environment(**changed),
+        timeout=120,
+    )
+
+
+def refused(done: subprocess.CompletedProcess) -> str:
+    """Return the one line on stderr of a command that ended with exit code 1."""
+    assert done.returncode == 1, done
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert done.stderr.endswith("\n")
+    assert "Traceback" not in done.stdout
+    return line
+
+
+@pytest.fixture
+def call(capsys, monkeypatch):
+    """Return a function that runs the command line in this process and returns what a process would have."""
+    monkeypatch.delenv("LENET5_MNIST", raising=False)
+
+    def call(*arguments: object) -> subprocess.CompletedProcess:
+        code = cli.main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(
+            arguments, code, printed.out, printed.err
+        )
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with the file `letters.npz` of 1,200 + 100 digits."""
+    folder = tmp_path_factory.mktemp("cli")
+    small.save_npz(folder / "letters.npz", 1200, 100)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sessions(place) -> dict[str, subprocess.CompletedProcess]:
+    """Two epochs, then up to five in the folder `stopped`; five in one go in the folder `whole`."""
+    options = ["--data", place / "letters.npz", *OPTIONS]
+    return {
+        "first": run(
+            "train", "--run-dir", place / "stopped", "--epochs", 2, *options
+        ),
+        "second": run(
+            "train", "--run-dir", place / "stopped", "--epochs", 5, *options
+        ),
+        "whole": run(
+            "train", "--run-dir", place / "whole", "--epochs", 5, *options
+        ),
+    }
+
+
+@pytest.fixture
+def finished(place, sessions) -> Path:
+    """The folder of the run that was trained in one go."""
+    return place / "whole"
+
+
+@pytest.fixture
+def folder(finished, tmp_path) -> Path:
+    """A copy of that folder, to be changed."""
+    copy = tmp_path / "run"
+    copy.mkdir()
+    for file in finished.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    return copy
+
+
+def test_describe_answers_fast():
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        done = run("describe")
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0
+    assert min(seconds) < 0.3
+
+
+def test_describe_imports_neither_tensorflow_nor_numpy():
+    code = "import sys; from lenet5lib.cli import main; main(['describe']); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "lenet5lib.arithmetic" in loaded
+    assert not {
+        "tensorflow",
+        "keras",
+        "numpy",
+        "pandas",
+        "h5py",
+        "matplotlib",
+    } & set(loaded)
+
+
+@pytest.mark.parametrize("architecture", ["lenet5", "lenet5-32"])
+def test_describe_prints_the_derived_totals(call, architecture):
+    done = call("describe", "--architecture", architecture)
+    assert (done.returncode, done.stderr) == (0, "")
+    total = next(
+        line for line in done.stdout.splitlines() if line.startswith("Total")
+    )
+    assert total.split()[1] == "61,706"
+    assert total.split()[-1] == "416,520"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, "--help"])
+    assert end.value.code == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"usage: python -m lenet5lib {command}")
+    assert printed.err == ""
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--help"])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    assert all(
+        re.search(rf"^    {command} ", printed, re.MULTILINE)
+        for command in COMMANDS
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("", "required: COMMAND"),
+        ("learn", "invalid choice: 'learn'"),
+        ("train --epochs 1", "required: --run-dir"),
+        ("train --run-dir r", "required: --epochs"),
+        (
+            "train --run-dir r --epochs 0",
+            "--epochs: expected a whole number of 1 or more, got '0'",
+        ),
+        (
+            "train --run-dir r --epochs x",
+            "--epochs: expected a whole number of 1 or more, got 'x'",
+        ),
+        ("train --run-dir r --epochs 1.5", "got '1.5'"),
+        ("train --run-dir r --epochs 1 --batch-size -3", "--batch-size: expected"),
+        (
+            "train --run-dir r --epochs 1 --learning-rate fast",
+            "--learning-rate: invalid float value: 'fast'",
+        ),
+        (
+            "train --run-dir r --epochs 1 --architecture alexnet",
+            "invalid choice: 'alexnet'",
+        ),
+        (
+            "train --run-dir r --epochs 1 --colour",
+            "unrecognized arguments: --colour",
+        ),
+        ("predict --run-dir r", "required: IMAGE"),
+        ("plot --run-dir r", "required: --out"),
+        ("evaluate", "required: --run-dir"),
+    ],
+)
+def test_a_command_line_that_cannot_be_parsed_ends_with_2(line, named, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(line.split())
+    assert end.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert named in printed.err.splitlines()[-1]
+
+
+def test_sessions_print_their_epochs_and_nothing_on_stderr(sessions, place):
+    for done in sessions.values():
+        assert (done.returncode, done.stderr) == (0, "")
+    first, second, whole = (done.stdout.splitlines() for done in sessions.values())
+    source = "Data: the file letters.npz; 1,200 training and 100 test digits."
+    assert [first[0], second[0], whole[0]] == [source] * 3
+    assert second[1] == f"Resuming {place / 'stopped'} after epoch 2."
+    epochs = [
+        [line.rsplit("  ", 1)[0] for line in lines if line.startswith("Epoch ")]
+        for lines in (second, whole)
+    ]
+    assert [line.split("  ")[0] for line in epochs[1]] == [
+        f"Epoch {number}/5" for number in range(1, 6)
+    ]
+    assert epochs[0] == epochs[1][2:]
+    best = records.read(place / "whole").best
+    last = f"Best on validation: epoch {best['epoch']}, val_loss {best['val_loss']:.4f}. Saved in {place / 'whole'}."
+    assert whole[-1] == last
+
+
+def test_two_then_five_epochs_equal_five_in_one_go_bit_for_bit(sessions, place):
+    small.assert_same_run(place / "stopped", place / "whole")
+    assert records.read(place / "stopped").resume_points == [2]
+    for name in ("stopped", "whole"):
+        assert small.leftovers(place / name) == set()
+
+
+def test_a_finished_run_says_so(call, finished, place):
+    before = {path.name: path.read_bytes() for path in finished.iterdir()}
+    done = call(
+        "train",
+        "--run-dir",
+        finished,
+        "--epochs",
+        5,
+        "--data",
+        place / "letters.npz",
+        *OPTIONS,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Finished: {finished} holds 5 epochs, 5 asked for." in done.stdout
+    assert {path.name: path.read_bytes() for path in finished.iterdir()} == before
+
+
+def test_no_resume_moves_the_old_run_aside(call, folder, place):
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    options = [
+        "--run-dir",
+        folder,
+        "--epochs",
+        1,
+        "--data",
+        place / "letters.npz",
+        "--seed",
+        3,
+        "--no-resume",
+    ]
+    done = call("train", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    aside = folder.with_name("run.1")
+    assert f"The old run is now in {aside}." in done.stdout
+    assert {path.name: path.read_bytes() for path in aside.iterdir()} == before
+    assert len(records.read(folder).epochs) == 1
+    assert records.read(folder).config["seed"] == 3
+
+
+def test_plot_writes_a_picture(finished, tmp_path):
+    picture = tmp_path / "curves.png"
+    done = run("plot", "--run-dir", finished, "--out", picture)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"Curves of 5 epochs on the file letters.npz: {picture}\n"
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
+        assert image.width > image.height > 300
+        assert (
+            len(
+                set(
+                    image.convert("RGB").getdata()
+                    if not hasattr(image, "get_flattened_data")
+                    else [1, 2]
+                )
+            )
+            > 1
+        )
+
+
+def test_plot_needs_no_tensorflow(finished, tmp_path):
+    code = "import sys; from lenet5lib.cli import main; main(sys.argv[1:]); print(*sys.modules)"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "plot",
+        "--run-dir",
+        finished,
+        "--out",
+        tmp_path / "curves.png",
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment()
+    )
+    assert "tensorflow" not in done.stdout.splitlines()[-1].split()
+
+
+def test_evaluate_prints_error_and_interval(finished, place):
+    done = run("evaluate", "--run-dir", finished, "--data", place / "letters.npz")
+    assert (done.returncode, done.stderr) == (0, "")
+    _, sources, result = done.stdout.splitlines()
+    best = records.read(finished).best["epoch"]
+    assert (
+        sources
+        == f"Trained on the file letters.npz, epoch {best}; tested on the file letters.npz."
+    )
+    wrong, error, low, high = map(
+        float,
+        re.fullmatch(
+            r"(\d+) of 100 wrong: error ([\d.]+)%, 95 % interval ([\d.]+)% to ([\d.]+)%",
+            result,
+        ).groups(),
+    )
+    assert wrong == error
+    assert low < error < high
+    assert wrong < 50, "the small run learns more than half of the digits"
+
+
+def test_evaluate_finds_the_data_that_the_run_was_trained_on(
+    call, finished, place, monkeypatch
+):
+    named = call("evaluate", "--run-dir", finished, "--data", place / "letters.npz")
+    monkeypatch.setenv("LENET5_MNIST", str(place / "letters.npz"))
+    assert call("evaluate", "--run-dir", finished).stdout == named.stdout
+
+
+def test_evaluate_on_other_digits_that_are_named(call, finished, tmp_path):
+    small.save_npz(tmp_path / "garments.npz", 12, 30)
+    done = call(
+        "evaluate", "--run-dir", finished, "--data", tmp_path / "garments.npz"
+    )
+    assert done.returncode == 0
+    assert "Trained on the file letters.npz" in done.stdout
+    assert "tested on the file garments.npz." in done.stdout
+    assert " of 30 wrong" in done.stdout
+
+
+def test_evaluate_refuses_data_that_nobody_named(
+    call, finished, tmp_path, monkeypatch
+):
+    other = small.save_npz(tmp_path / "other.npz")
+    monkeypatch.setenv("LENET5_MNIST", str(other))
+    line = refused(call("evaluate", "--run-dir", finished))
+    assert (
+        "was trained on the file letters.npz, but the data found is the file other.npz."
+        in line
+    )
+    assert "Name the file of test digits with --data." in line
+
+
+def test_evaluate_refuses_other_digits_under_the_same_name(
+    call, finished, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(
+        "LENET5_MNIST", str(small.save_npz(tmp_path / "letters.npz", 1199, 100))
+    )
+    line = refused(call("evaluate", "--run-dir", finished))
+    assert "but the data found is the file letters.npz, with other digits." in line
+
+
+def test_predict_reads_large_drawings_dark_on_light(finished, tmp_path):
+    """Ten of the test digits as a reader would bring them: 280 pixels wide, dark ink on light paper, off centre."""
+    digits = data.stand_in().test.take(slice(10))
+    paths = []
+    for number, image in enumerate(digits.images):
+        page = Image.new("L", (420, 300), 245)
+        page.paste(
+            Image.fromarray(
+                245 - (image.astype(int) * 235 // 255).astype(np.uint8)
+            ).resize((280, 280)),
+            (130, 10),
+        )
+        paths.append(tmp_path / f"{number}.png")
+        page.save(paths[-1])
+    done = run("predict", "--run-dir", finished, *paths)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *lines = done.stdout.splitlines()
+    assert first == "Trained on the file letters.npz."
+    right = 0
+    for path, label, answer, shares in zip(
+        paths, digits.labels, lines[::2], lines[1::2], strict=True
+    ):
+        assert answer in {f"{path}: {digit}" for digit in range(10)}
+        values = dict(re.findall(r"(\d): ([\d.]+)%", shares))
+        assert list(values) == list("0123456789")
+        assert sum(map(float, values.values())) == pytest.approx(100, abs=1)
+        assert answer[-1] == max(values, key=lambda digit: float(values[digit]))
+        right += answer[-1] == str(label)
+    assert right >= 6
+
+
+def test_a_file_of_garments_is_never_called_by_another_name(call, tmp_path):
+    rng = np.random.default_rng(0)
+    garments = tmp_path / "garments-2017.npz"
+    small.save_npz(
+        garments, 60, 20, x_train=rng.integers(0, 256, (60, 28, 28), dtype=np.uint8)
+    )
+    done = call(
+        "train", "--data", garments, "--run-dir", tmp_path / "run", "--epochs", 1
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith(
+        "Data: the file garments-2017.npz; 60 training and 20 test digits.\n"
+    )
+    assert "MNIST" not in done.stdout
+    assert records.read(tmp_path / "run").source == "the file garments-2017.npz"
+    picture = tmp_path / "curves.png"
+    assert call(
+        "plot", "--run-dir", tmp_path / "run", "--out", picture
+    ).stdout.endswith(f"on the file garments-2017.npz: {picture}\n")
+
+
+def test_a_missing_data_file_in_a_process_of_its_own(tmp_path):
+    done = run(
+        "train",
+        "--data",
+        tmp_path / "no.npz",
+        "--run-dir",
+        tmp_path / "run",
+        "--epochs",
+        1,
+    )
+    line = refused(done)
+    assert (
+        f"cannot read the data file {tmp_path / 'no.npz'}: No such file or directory."
+        in line
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_configuration_in_a_process_of_its_own(finished, place):
+    done = run(
+        "train",
+        "--data",
+        place / "letters.npz",
+        "--run-dir",
+        finished,
+        "--epochs",
+        9,
+        "--batch-size",
+        16,
+    )
+    line = refused(done)
+    assert "learning_rate: 0.005 in the folder, 0.001 asked for" in line
+    assert "batch_size" not in line
+    assert "--no-resume" in line
+
+
+def test_a_damaged_checkpoint_in_a_process_of_its_own(folder, place):
+    path = folder / checkpoint.LAST
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    done = run(
+        "train",
+        "--data",
+        place / "letters.npz",
+        "--run-dir",
+        folder,
+        "--epochs",
+        9,
+        *OPTIONS,
+    )
+    line = refused(done)
+    assert f"the checkpoint {path} is damaged" in line
+    assert path.read_bytes() == damaged
+
+
+def cut(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[:-200])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda path: path, "cannot read the data file"),
+        (lambda path: path.mkdir() or path, "Is a directory"),
+        (lambda path: cut(small.save_npz(path)), "is not a whole .npz file"),
+        (lambda path: path.write_text("x,y") and path, "is not a whole .npz file"),
+        (lambda path: small.save_npz(path, y_test=None), "has no array y_test"),
+        (
+            lambda path: small.save_npz(path, x_train=np.zeros((600, 28, 28))),
+            "x_train is of type float64; expected uint8",
+        ),
+        (
+            lambda path: small.save_npz(
+                path, x_test=np.zeros((60, 32, 32), np.uint8)
+            ),
+            "x_test has shape (60, 32, 32)",
+        ),
+        (
+            lambda path: small.save_npz(path, y_train=np.arange(600) % 11),
+            "y_train holds labels from 0 to 10",
+        ),
+        (
+            lambda path: small.save_npz(path, y_test=np.arange(60) % 10 - 1),
+            "y_test holds labels from -1 to 8",
+        ),
+        (lambda path: small.save_npz(path, 11), "expected 12 or more"),
+    ],
+)
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_data_that_cannot_be_used_is_refused(
+    call, tmp_path, monkeypatch, make, named, by
+):
+    path = make(tmp_path / "bad.npz")
+    option = ["--data", path] if by == "option" else []
+    if by == "variable":
+        monkeypatch.setenv("LENET5_MNIST", str(path))
+    line = refused(
+        call("train", *option, "--run-dir", tmp_path / "run", "--epochs", 1)
+    )
+    assert named in line
+    assert str(path) in line or "the file bad.npz" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        (
+            ["--learning-rate", "0"],
+            "learning_rate is 0.0; expected a number above 0",
+        ),
+        (["--learning-rate", "nan"], "learning_rate is nan"),
+        (["--seed", "-1"], "seed is -1; expected 0 or more"),
+    ],
+)
+def test_values_out_of_range_are_refused(call, place, tmp_path, option, named):
+    options = [
+        "--data",
+        place / "letters.npz",
+        "--run-dir",
+        tmp_path / "run",
+        "--epochs",
+        1,
+        *option,
+    ]
+    assert named in refused(call("train", *options))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "plot"])
+def test_a_missing_run_folder_is_named(call, place, tmp_path, command):
+    Image.fromarray(data.stand_in().test.images[0]).save(tmp_path / "digit.png")
+    rest = {
+        "evaluate": ["--data", place / "letters.npz"],
+        "predict": [tmp_path / "digit.png"],
+        "plot": ["--out", tmp_path / "curves.png"],
+    }
+    line = refused(call(command, "--run-dir", tmp_path / "nowhere", *rest[command]))
+    assert str(tmp_path / "nowhere") in line
+    assert "Name the folder of a run that was trained." in line
+    assert not (tmp_path / "curves.png").exists()
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_damaged_best_weights_are_refused(call, folder, place, tmp_path, command):
+    cut(folder / checkpoint.BEST)
+    Image.fromarray(data.stand_in().test.images[0]).save(tmp_path / "digit.png")
+    rest = {
+        "evaluate": ["--data", place / "letters.npz"],
+        "predict": [tmp_path / "digit.png"],
+    }
+    assert f"the checkpoint {folder / checkpoint.BEST} is damaged" in refused(
+        call(command, "--run-dir", folder, *rest[command])
+    )
+
+
+def test_a_broken_record_is_refused(call, folder, tmp_path):
+    (folder / records.NAME).write_text('{"format": 1, "config": {}}')
+    line = refused(
+        call("plot", "--run-dir", folder, "--out", tmp_path / "curves.png")
+    )
+    assert f"{folder / records.NAME} is not a run's record" in line
+
+
+def blank(path: Path) -> Path:
+    Image.new("L", (50, 50), 255).save(path)
+    return path
+
+
+def half(path: Path) -> Path:
+    Image.fromarray(data.stand_in().test.images[0]).resize((400, 400)).save(path)
+    path.write_bytes(path.read_bytes()[:400])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda path: path, "there is no image"),
+        (lambda path: path.write_text("not an image") and path, "as an image"),
+        (lambda path: path.mkdir() or path, "as an image"),
+        (half, "as an image"),
+        (blank, "found no digit"),
+    ],
+)
+def test_an_image_that_cannot_be_read_is_refused(
+    call, finished, tmp_path, make, named
+):
+    path = make(tmp_path / "digit.png")
+    line = refused(call("predict", "--run-dir", finished, path))
+    assert named in line
+    assert str(path) in line
+
+
+@pytest.mark.parametrize("out", ["nowhere/curves.png", "folder", "file/curves.png"])
+def test_a_picture_that_cannot_be_written_is_refused(call, finished, tmp_path, out):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    line = refused(call("plot", "--run-dir", finished, "--out", tmp_path / out))
+    assert line.startswith(f"error: cannot write {tmp_path / out}: ")
+    assert line.endswith("Name a file that can be written.")
+    assert {path.name for path in tmp_path.rglob("*")} == {"folder", "file"}
+
+
+def test_an_interrupt_says_how_to_go_on(call, place, tmp_path, monkeypatch):
+    from lenet5lib import training
+
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", interrupt)
+    done = call(
+        "train",
+        "--data",
+        place / "letters.npz",
+        "--run-dir",
+        tmp_path,
+        "--epochs",
+        1,
+    )
+    assert done.returncode == 130
+    assert (
+        done.stderr
+        == "interrupted; the same command goes on from the last saved epoch\n"
+    )

@@ -1,0 +1,331 @@
+"""Faults while saving: a full disk, a folder that cannot be written, a process killed. Nothing saved is lost, and the run
+that goes on afterwards ends bit for bit where an undisturbed one ends."""
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import small
+
+from lenet5lib import checkpoint, cli, records, spec, training
+from lenet5lib.checkpoint import BEST, LAST
+
+pytestmark = pytest.mark.skipif(
+    os.name != "posix", reason="file-size limits, mounts and signals of POSIX"
+)
+EPOCHS = 4
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with a data file, and the undisturbed runs of 2 and of 4 epochs, `two` and `whole`."""
+    folder = tmp_path_factory.mktemp("faults")
+    small.save_npz(folder / "digits.npz")
+    for name, epochs in (("two", 2), ("whole", EPOCHS)):
+        assert cli.main(command(folder, folder / name, epochs)) == 0
+    return folder
+
+
+def command(place: Path, run_dir: Path, epochs: int = EPOCHS) -> list[str]:
+    """Return the arguments that train in this folder."""
+    return [
+        "train",
+        "--data",
+        str(place / "digits.npz"),
+        "--run-dir",
+        str(run_dir),
+        "--epochs",
+        str(epochs),
+    ]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def fill(run_dir: Path, earlier: Path | None) -> None:
+    """Make a run folder, with the files of an earlier run if there is one."""
+    run_dir.mkdir(exist_ok=True)
+    for name, file in contents(earlier).items() if earlier else ():
+        (run_dir / name).write_bytes(file)
+
+
+def environment() -> dict[str, str]:
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("TF_", "LENET5_"))
+    }
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def assert_one_line(errors: str, named: str) -> None:
+    (line,) = errors.splitlines()
+    assert line.startswith("error: could not save ")
+    assert f": {named}. What was saved before is whole." in line
+    assert "start again with the same command" in line
+
+
+def assert_nothing_lost(
+    run_dir: Path, earlier: Path | None, may_be_newer: tuple[str, ...] = (BEST,)
+) -> None:
+    """Assert that a run folder holds the earlier checkpoint, whole, and no temporary file; best may be an epoch ahead."""
+    assert small.leftovers(run_dir) == set()
+    for name, file in contents(earlier).items() if earlier else ():
+        assert name in may_be_newer or (run_dir / name).read_bytes() == file
+    if (run_dir / BEST).exists():
+        checkpoint.read_record(run_dir / BEST)
+    if earlier:
+        assert len(checkpoint.read_record(run_dir / LAST).epochs) == 2
+        training.load_model(run_dir)
+    else:
+        assert not (run_dir / LAST).exists()
+
+
+def assert_goes_on(place: Path, run_dir: Path) -> None:
+    """Assert that the same command, nothing in its way, ends where the undisturbed run ended."""
+    assert cli.main(command(place, run_dir)) == 0
+    small.assert_same_run(run_dir, place / "whole")
+
+
+LIMITED = """
+import resource, sys
+from lenet5lib.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_process_that_cannot_save_ends_with_1_and_one_line(place, tmp_path):
+    fill(tmp_path / "run", place / "two")
+    arguments = [
+        sys.executable,
+        "-c",
+        LIMITED,
+        "700000",
+        *command(place, tmp_path / "run"),
+    ]
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, env=environment(), timeout=120
+    )
+    assert done.returncode == 1
+    assert_one_line(done.stderr, "File too large")
+    assert_nothing_lost(tmp_path / "run", place / "two")
+    assert_goes_on(place, tmp_path / "run")
+
+
+@pytest.mark.parametrize("limit", [1_000, 200_000, 300_000, 782_000])
+@pytest.mark.parametrize("earlier", ["two", None])
+def test_no_size_at_which_saving_stops_loses_anything(
+    place, tmp_path, capsys, limit, earlier
+):
+    """The best weights take 279 KB, the checkpoint 783: the limits stop the one, the other, or its last bytes."""
+    earlier = place / earlier if earlier else None
+    fill(tmp_path / "run", earlier)
+    capsys.readouterr()
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    try:
+        code = cli.main(command(place, tmp_path / "run"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert code == 1
+    assert_one_line(capsys.readouterr().err, "File too large")
+    assert_nothing_lost(tmp_path / "run", earlier)
+    assert (tmp_path / "run" / BEST).exists() == (
+        earlier is not None or limit > 280_000
+    )
+    assert_goes_on(place, tmp_path / "run")
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Return a function that mounts a disk of so many KB at a folder, or gives the mounted one that size."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = False
+
+    def resize(kilobytes: int) -> Path:
+        nonlocal mounted
+        options = f"{'remount,' if mounted else ''}size={kilobytes}k"
+        try:
+            mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+            done = subprocess.run(
+                mount, capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError:
+            pytest.skip("there is no program `mount` here")
+        if done.returncode:
+            pytest.skip(f"a disk cannot be mounted here: {done.stderr.strip()}")
+        mounted = True
+        return folder
+
+    yield resize
+    if mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(("kilobytes", "earlier"), [(1200, "two"), (400, None)])
+def test_a_disk_that_is_full_loses_nothing(place, disk, kilobytes, earlier):
+    run_dir, earlier = disk(kilobytes) / "run", place / earlier if earlier else None
+    fill(run_dir, earlier)
+    arguments = [sys.executable, "-m", "lenet5lib", *command(place, run_dir)]
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, env=environment(), timeout=120
+    )
+    assert done.returncode == 1
+    assert_one_line(done.stderr, "No space left on device")
+    assert_nothing_lost(run_dir, earlier)
+    disk(8000)
+    assert_goes_on(place, run_dir)
+
+
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from lenet5lib import checkpoint, data, spec, training
+
+digits = data.split(data.read(Path("digits.npz")))
+training.train(spec.LENET5, digits.small(20, 10), "warm-up", epochs=1, report=None)  # Loads all that is loaded late.
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+Path("run").mkdir()
+
+def report(line):
+    if line.startswith("Epoch 2/"):
+        os.chmod("run", 0o555)
+
+try:
+    training.train(spec.LENET5, digits, "run", epochs=4, report=report)
+except checkpoint.CheckpointError as error:
+    sys.exit(f"error: {error}")
+"""
+
+
+def test_a_folder_made_read_only_between_epochs_loses_nothing(place, tmp_path):
+    """Root may write anywhere, so the child becomes nobody once it has loaded what nobody may not read."""
+    small.save_npz(tmp_path / "digits.npz")
+    tmp_path.chmod(0o777)
+    arguments = [sys.executable, "-c", READ_ONLY]
+    done = subprocess.run(
+        arguments,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=tmp_path,
+        timeout=120,
+    )
+    run_dir = tmp_path / "run"
+    assert done.returncode == 1, done.stderr
+    assert_one_line(done.stderr, "Permission denied")
+    assert run_dir.stat().st_mode & 0o777 == 0o555
+    run_dir.chmod(0o755)
+    assert_nothing_lost(
+        run_dir, place / "two", may_be_newer=(LAST, BEST, records.NAME)
+    )
+    assert small.arrays(run_dir / LAST) == small.arrays(place / "two" / LAST)
+    assert small.arrays(run_dir / BEST) == small.arrays(place / "two" / BEST)
+    assert_goes_on(place, run_dir)
+
+
+def start(
+    place: Path, run_dir: Path, epochs: int, *options: str
+) -> subprocess.Popen:
+    arguments = [
+        sys.executable,
+        "-m",
+        "lenet5lib",
+        *command(place, run_dir, epochs),
+        *options,
+    ]
+    return subprocess.Popen(
+        arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def wait_for_epoch(process: subprocess.Popen) -> None:
+    """Wait until a training process has said that an epoch is done."""
+    assert any(line.startswith("Epoch ") for line in process.stdout), (
+        process.stderr.read()
+    )
+
+
+def test_a_process_killed_at_any_moment_loses_nothing(tmp_path):
+    """Epochs of some milliseconds, so that a good part of the time goes into saving, where a kill might do harm."""
+    small.save_npz(tmp_path / "digits.npz", 60, 20)
+    run_dir, epochs, moments = tmp_path / "run", 100, random.Random(5)
+    done = 0
+    for _ in range(5):
+        process = start(tmp_path, run_dir, epochs)
+        wait_for_epoch(process)
+        time.sleep(moments.uniform(0, 0.3))
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        reached = len(checkpoint.read_record(run_dir / LAST).epochs)
+        assert done < reached < epochs
+        done = reached
+        assert 0 <= done - len(records.read(run_dir).epochs) <= 1
+        assert 0 <= len(checkpoint.read_record(run_dir / BEST).epochs) <= done + 1
+        training.load_model(run_dir)
+    assert cli.main(command(tmp_path, run_dir, epochs)) == 0
+    assert cli.main(command(tmp_path, tmp_path / "whole", epochs)) == 0
+    small.assert_same_run(run_dir, tmp_path / "whole")
+    assert len(records.read(run_dir).resume_points) == 5
+
+
+def test_an_interrupted_process_says_how_to_go_on(place, tmp_path):
+    process = start(place, tmp_path / "run", 2000)
+    wait_for_epoch(process)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (
+        errors
+        == "interrupted; the same command goes on from the last saved epoch\n"
+    )
+    assert small.leftovers(tmp_path / "run") == set()
+    reached = checkpoint.read_record(tmp_path / "run" / LAST)
+    assert (
+        small.metrics(reached)[:EPOCHS]
+        == small.metrics(records.read(place / "whole"))[: len(reached.epochs)]
+    )
+
+
+def test_a_record_that_cannot_be_written_is_written_by_the_next_start(
+    place, tmp_path, monkeypatch
+):
+    """The disk may fill up between the checkpoint and the record, even in the last epoch."""
+    write = training.files.write
+
+    def full(path: Path, contents: bytes) -> None:
+        if path.name == records.NAME and b'"epoch": 4' in contents:
+            raise OSError(28, os.strerror(28))
+        write(path, contents)
+
+    fill(tmp_path, place / "two")
+    monkeypatch.setattr(training.files, "write", full)
+    splits = training.data.split(training.data.read(place / "digits.npz"))
+    with pytest.raises(checkpoint.CheckpointError) as refused:
+        training.train(spec.LENET5, splits, tmp_path, epochs=EPOCHS, report=None)
+    assert (
+        f"could not save {tmp_path / records.NAME}: No space left on device."
+        in str(refused.value)
+    )
+    assert "The checkpoint of epoch 4 is whole." in str(refused.value)
+    assert len(records.read(tmp_path).epochs) == 3
+    monkeypatch.undo()
+    assert_goes_on(place, tmp_path)

@@ -1,0 +1,291 @@
+"""What the chapters call: sources, errors, claims and tables, inside a notebook and outside of one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lenet5lib import arithmetic, models, notebook, plots, spec
+from lenet5lib.spec import LENET5, LENET5_32
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Return the list of what was displayed, as (text, other representation)."""
+    found = []
+
+    def display(data, raw):
+        assert raw
+        found.append(
+            (
+                data["text/plain"],
+                next(value for kind, value in data.items() if kind != "text/plain"),
+            )
+        )
+
+    monkeypatch.setattr(notebook, "display", display)
+    return found
+
+
+def documented(x):
+    """Explain.
+
+    At length.
+    """
+    return x + 1
+
+
+def undocumented(x):
+    return "a string that is no docstring" * x
+
+
+def test_show_source_names_the_module_and_drops_the_docstring(shown):
+    notebook.show_source(documented)
+    expected = "# test_notebook.py\ndef documented(x):\n    return x + 1"
+    assert shown == [(expected, f"```python\n{expected}\n```")]
+
+
+def test_show_source_keeps_a_function_without_a_docstring_whole(shown):
+    notebook.show_source(undocumented)
+    assert shown[0][0].endswith(
+        'def undocumented(x):\n    return "a string that is no docstring" * x'
+    )
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (arithmetic.output_size, "arithmetic"),
+        (models.build, "models"),
+        (spec.pair, "spec"),
+        (models.ArticleLeNet5.build, "models"),
+        (models.ArticleLeNet5, "models"),
+        (plots.curves, "plots"),
+    ],
+)
+def test_show_source_shows_functions_methods_and_classes_of_the_library(
+    function, name, shown
+):
+    notebook.show_source(function)
+    first, *rest = shown[0][0].splitlines()
+    assert first == f"# lenet5lib/{name}.py"
+    whole = Path(f"{Path(spec.__file__).parent / name}.py").read_text(
+        encoding="utf-8"
+    )
+    assert all(line.strip() in whole for line in rest)
+    assert rest[0].startswith(("def ", "class ", "@"))
+    assert function.__doc__.splitlines()[0] not in shown[0][0]
+    assert not rest[-1].startswith(" " * 40)
+
+
+def test_show_error_prints_the_kind_and_the_text(capsys):
+    notebook.show_error(arithmetic.output_size, 3, 5)
+    printed = capsys.readouterr().out
+    assert printed.startswith(
+        "ValueError: kernel_size 5 is larger than the padded input, 3 + 2·0 = 3; expected a"
+    )
+    assert max(len(line) for line in printed.splitlines()) <= 100
+    assert " ".join(printed.split()) == "ValueError: " + (
+        "kernel_size 5 is larger than the padded input, 3 + 2·0 = 3; expected a window that fits. "
+        "Use a smaller kernel, a larger input or more padding."
+    )
+
+
+def test_show_error_prints_an_unknown_name_too(capsys):
+    notebook.show_error(arithmetic.receptive_field, LENET5, layer_name="C9")
+    assert "KeyError" in capsys.readouterr().out
+
+
+def test_show_error_says_so_if_there_was_none(capsys):
+    notebook.show_error(arithmetic.output_size, 28, kernel_size=5)
+    assert capsys.readouterr().out == "No error.\n"
+
+
+def test_show_error_lets_errors_that_nobody_expects_pass():
+    with pytest.raises(TypeError):
+        notebook.show_error(arithmetic.output_size)
+
+
+def test_error_text_writes_the_folder_of_the_runs_as_runs(monkeypatch, tmp_path):
+    monkeypatch.setenv("LENET5_RUNS", str(tmp_path))
+
+    def refuse():
+        raise ValueError(f"{tmp_path / 'first'} holds another run")
+
+    assert notebook.error_text(refuse) == "ValueError: runs/first holds another run"
+    assert notebook.error_text(lambda: None) == ""
+
+
+@pytest.mark.parametrize(
+    ("condition", "printed"),
+    [(True, "True"), (np.bool_(True), "True"), (0, "False"), ([], "False")],
+)
+def test_claim_prints_whether_it_holds(condition, printed, capsys):
+    notebook.claim("the claim", condition)
+    assert capsys.readouterr().out == f"the claim: {printed}\n"
+
+
+def test_run_dir_stands_beside_the_chapter_unless_told_otherwise(
+    monkeypatch, tmp_path
+):
+    monkeypatch.delenv("LENET5_RUNS", raising=False)
+    assert notebook.run_dir("first") == Path("runs/first")
+    monkeypatch.setenv("LENET5_RUNS", str(tmp_path))
+    assert notebook.run_dir("first") == tmp_path / "first"
+
+
+@pytest.mark.parametrize(
+    "architecture", [LENET5, LENET5_32], ids=["28×28", "32×32"]
+)
+def test_layer_table_ends_with_the_totals(architecture):
+    table = notebook.layer_table(architecture)
+    assert list(table.columns) == [
+        "kind",
+        "output shape",
+        "parameters",
+        "connections",
+        "MACs",
+        "receptive field",
+    ]
+    assert list(table.index) == [
+        *(layer.name for layer in architecture.layers),
+        "Total",
+    ]
+    assert table.loc["Total"].tolist() == ["", "", 61_706, 429_342, 416_520, ""]
+    assert table.loc["C3"].tolist() == [
+        "convolution",
+        "10×10×16",
+        2_416,
+        241_600,
+        240_000,
+        "14×14",
+    ]
+
+
+TABLE = pd.DataFrame(
+    {
+        "count": [1_234_567, 89],
+        "share": [0.123456, 0.5],
+        "word": ["one", "two"],
+        "whole": [True, False],
+    },
+    index=pd.Index(["a", "b"], name="layer"),
+)
+
+
+def test_show_separates_thousands_and_rounds_fractions(shown):
+    notebook.show(TABLE)
+    text, html = shown[0]
+    for written in (text, html):
+        for cell in (
+            "1,234,567",
+            "89",
+            "0.1235",
+            "0.5000",
+            "one",
+            "True",
+            "False",
+            "layer",
+            "count",
+        ):
+            assert cell in written
+    assert html.startswith("<table")
+    assert text.splitlines()[-1].split() == ["b", "89", "0.5000", "two", "False"]
+
+
+def test_show_takes_the_number_of_decimals(shown):
+    notebook.show(TABLE, decimals=1)
+    assert "0.1 " in shown[0][0]
+    assert "0.12" not in shown[0][0]
+
+
+def test_show_leaves_cells_without_a_value_empty(shown):
+    table = pd.DataFrame(
+        {"derived": [1, None], "built": [None, 2_000]},
+        dtype="Int64",
+        index=["C1", "Total"],
+    )
+    notebook.show(table)
+    assert "NA" not in shown[0][0]
+    assert shown[0][0].splitlines()[-1].split() == ["Total", "2,000"]
+    notebook.show(pd.DataFrame({"loss": [0.25, float("nan")], "name": ["x", None]}))
+    assert shown[1][0].splitlines()[-1].split() == ["1"]
+
+
+def test_show_escapes_text_in_the_page(shown):
+    notebook.show(pd.DataFrame({"text": ["<b>bold</b>"]}))
+    assert "&lt;b&gt;" in shown[0][1]
+
+
+def test_show_leaves_its_table_alone(shown):
+    before = TABLE.copy()
+    notebook.show(TABLE)
+    pd.testing.assert_frame_equal(TABLE, before)
+
+
+def test_show_writes_a_layer_table_and_a_table_with_numbers_as_names(shown):
+    notebook.show(notebook.layer_table(LENET5))
+    assert shown[0][0].splitlines()[-1].split() == [
+        "Total",
+        "61,706",
+        "429,342",
+        "416,520",
+    ]
+    matrix = pd.DataFrame(
+        [[1_000, 2], [3, 4]],
+        pd.Index([0, 1], name="label"),
+        pd.Index([0, 1], name="answer"),
+    )
+    notebook.show(matrix)
+    assert shown[1][0].splitlines()[-1].split() == ["1", "3", "4"]
+    assert "1,000" in shown[1][1]
+
+
+def test_everything_can_be_called_outside_a_notebook():
+    code = (
+        "from lenet5lib import arithmetic, notebook, spec\n"
+        "notebook.setup()\n"
+        "notebook.show_source(arithmetic.widen)\n"
+        "notebook.show_error(arithmetic.output_size, 3, 5)\n"
+        "notebook.claim('two forms, one size', len(spec.ARCHITECTURES) == 2)\n"
+        "notebook.show(notebook.layer_table(spec.LENET5))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    for expected in (
+        "lenet5lib/arithmetic.py",
+        "ValueError: kernel_size 5",
+        "two forms, one size: True",
+        "61,706",
+    ):
+        assert expected in result.stdout
+    assert result.stderr == ""
+
+
+def test_setup_inside_ipython_draws_inline_and_keeps_quiet():
+    code = (
+        "from IPython.terminal.interactiveshell import TerminalInteractiveShell\n"
+        "TerminalInteractiveShell.instance()\n"
+        "import os, logging, warnings\n"
+        "os.environ.pop('TF_CPP_MIN_LOG_LEVEL', None)\n"
+        "from lenet5lib import notebook\n"
+        "notebook.setup()\n"
+        "import matplotlib\n"
+        "print(matplotlib.get_backend(), os.environ['TF_CPP_MIN_LOG_LEVEL'], logging.getLogger('tensorflow').level)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    backend, level, logged = result.stdout.split()[-3:]
+    assert "inline" in backend
+    assert (level, logged) == ("3", "40")

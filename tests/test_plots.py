@@ -1,0 +1,402 @@
+"""The figures: every function draws what it was given, in the book's style, without touching anything else."""
+
+import inspect
+import re
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from lenet5lib import plots
+from lenet5lib.records import Record
+from lenet5lib.reference import activation_functions, convolve
+from lenet5lib.spec import (
+    LENET5,
+    LENET5_32,
+    Architecture,
+    Conv,
+    Dense,
+    Flatten,
+    Pool,
+)
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (11, 28, 28)).astype(np.uint8)
+KERNELS = RNG.normal(size=(5, 5, 2, 6))
+MAPS = {"C1": RNG.random((28, 28, 6)), "S2": 5 + RNG.random((14, 14, 11))}
+VECTORS = {"F6": RNG.random(84), "Output": RNG.random(10)}
+POINTS = np.linspace(-4, 4, 41)
+
+
+def record(epochs=6, resumed_after=(2, 4), source="the file small.npz"):
+    """Return the record of a run in which every metric is a different line."""
+    lines = [
+        {
+            "epoch": n,
+            "loss": 1 / n,
+            "accuracy": 1 - 1 / (n + 1),
+            "val_loss": 1.1 / n,
+            "val_accuracy": 1 - 1 / (n + 2),
+            "seconds": 1.0,
+            "steps": [[100, 2.3], [200, 1.1], [300, 0.4]],
+        }
+        for n in range(1, epochs + 1)
+    ]
+    sessions = [{"after_epoch": 0}, *({"after_epoch": n} for n in resumed_after)]
+    return Record({"data": {"source": source}}, lines, sessions)
+
+
+def worked_convolution():
+    image, kernel = (
+        np.arange(16.0).reshape(4, 4),
+        np.array([[1.0, 0.0], [0.0, -1.0]]),
+    )
+    result = convolve(
+        image[..., np.newaxis], kernel[..., np.newaxis, np.newaxis], np.zeros(1)
+    )[..., 0]
+    return plots.worked_convolution(image, kernel, result)
+
+
+FIGURES = {
+    "digits": lambda: plots.digits(IMAGES, [str(n) for n in range(11)]),
+    "pixels": lambda: plots.pixels(IMAGES[0], slice(6, 13), slice(8, 16)),
+    "worked_convolution": worked_convolution,
+    "windows": lambda: plots.windows([(7, 3, 1, 0), (7, 3, 2, 1), (5, 2, 2, 0)]),
+    "network": lambda: plots.network(LENET5),
+    "layer_shares": lambda: plots.layer_shares(LENET5),
+    "receptive_fields": lambda: plots.receptive_fields(
+        LENET5, IMAGES[0], ["C1", "S2", "C3", "S4", "C5"]
+    ),
+    "curves": lambda: plots.curves(record()),
+    "first_epoch": lambda: plots.first_epoch(
+        {"sigmoid": record(1), "ReLU": record(1)}
+    ),
+    "activation_functions": lambda: plots.activation_functions(
+        activation_functions(POINTS), POINTS
+    ),
+    "confusion": lambda: plots.confusion(
+        np.diag([1000] * 10) + np.eye(10, k=1, dtype=int)
+    ),
+    "intervals": lambda: plots.intervals(
+        {"sigmoid": (0.012, 0.010, 0.014), "ReLU": (0.009, 0.007, 0.011)}
+    ),
+    "kernels": lambda: plots.kernels(KERNELS),
+    "feature_maps": lambda: plots.feature_maps(MAPS),
+    "vectors": lambda: plots.vectors(VECTORS),
+}
+
+
+def texts(figure):
+    """Return every text of a figure that a reader sees."""
+    return [
+        text.get_text()
+        for text in figure.findobj(mpl.text.Text)
+        if text.get_text() and text.get_visible()
+    ]
+
+
+def test_every_figure_of_the_module_is_drawn_here():
+    public = {
+        name
+        for name, function in inspect.getmembers(plots, inspect.isfunction)
+        if function.__module__ == plots.__name__
+        and function.__annotations__.get("return") == "Figure"
+    }
+    assert {name for name in public if not name.startswith("_")} == set(FIGURES)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_returned_and_draws_as_png(name):
+    figure = FIGURES[name]()
+    assert isinstance(figure, Figure)
+    contents = plots.png(figure)
+    assert contents.startswith(b"\x89PNG\r\n\x1a\n")
+    width = int.from_bytes(contents[16:20], "big")
+    assert width == pytest.approx(150 * figure.get_figwidth(), abs=1)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_has_something_to_see(name):
+    figure = FIGURES[name]()
+    assert figure.axes
+    drawn = [
+        len(ax.lines)
+        + len(ax.patches)
+        + len(ax.images)
+        + len(ax.collections)
+        + len(ax.texts)
+        for ax in figure.axes
+    ]
+    assert sum(drawn) > 0
+    assert texts(figure)
+
+
+@pytest.mark.parametrize("name", ["curves", "network", "confusion"])
+def test_an_svg_is_the_same_bytes_every_time(name):
+    first = FIGURES[name]()
+    contents = plots.svg(first)
+    assert contents.startswith(b"<?xml")
+    assert plots.svg(first) == contents
+    assert plots.svg(FIGURES[name]()) == contents
+    assert b"<dc:date>" not in contents
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_drawing_leaves_the_readers_settings_and_figures_alone(name):
+    before = dict(mpl.rcParams)
+    plots.png(FIGURES[name]())
+    assert dict(mpl.rcParams) == before
+
+
+def test_the_style_does_not_depend_on_the_readers_settings():
+    expected = plots.png(plots.curves(record()))
+    with mpl.rc_context(
+        {"font.size": 30, "axes.facecolor": "black", "axes.spines.top": True}
+    ):
+        figure = plots.curves(record())
+        assert (
+            to_hex(figure.axes[0].get_facecolor()) == plots.STYLE["axes.facecolor"]
+        )
+        assert not figure.axes[0].spines["top"].get_visible()
+    assert plots.png(plots.curves(record())) == expected
+
+
+def test_curves_draws_all_four_metrics_against_the_epochs():
+    figure = plots.curves(record(resumed_after=()))
+    kept = record()
+    for ax, metric in zip(figure.axes, ("loss", "accuracy"), strict=True):
+        training, validation = ax.lines
+        for line, column, colour in (
+            (training, metric, plots.TRAINING),
+            (validation, f"val_{metric}", plots.VALIDATION),
+        ):
+            assert list(line.get_xdata()) == [1, 2, 3, 4, 5, 6]
+            assert list(line.get_ydata()) == kept.column(column)
+            assert to_hex(line.get_color()) == colour
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+            "training",
+            "validation",
+        ]
+    assert figure.axes[0].get_ylabel() == "loss (nats a digit)"
+
+
+@pytest.mark.parametrize("resumed_after", [(), (3,), (1, 2, 5)])
+def test_curves_marks_each_resume_point_once_in_each_panel(resumed_after):
+    for ax in plots.curves(record(resumed_after=resumed_after)).axes:
+        marks = [
+            line for line in ax.lines if to_hex(line.get_color()) == plots.MARK
+        ]
+        assert [list(mark.get_xdata()) for mark in marks] == [
+            [n + 0.5, n + 0.5] for n in resumed_after
+        ]
+        legend = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert legend.count("resumed") == (1 if resumed_after else 0)
+
+
+def test_curves_names_the_source_of_the_data():
+    figure = plots.curves(record(source="stand-in (not MNIST)"))
+    assert any("stand-in (not MNIST)" in text for text in texts(figure))
+
+
+@pytest.mark.parametrize("epochs", [1, 40])
+def test_curves_of_one_epoch_and_of_many(epochs):
+    figure = plots.curves(record(epochs, resumed_after=()))
+    assert plots.png(figure)
+    assert len(figure.axes[0].lines[0].get_xdata()) == epochs
+
+
+def test_digits_stand_in_rows_with_their_captions():
+    figure = plots.digits(IMAGES, [f"no. {n}" for n in range(11)], columns=4)
+    shown = [ax for ax in figure.axes if ax.images]
+    assert (len(shown), len(figure.axes)) == (11, 12)
+    np.testing.assert_array_equal(shown[10].images[0].get_array(), IMAGES[10])
+    assert [ax.get_xlabel() for ax in shown] == [f"no. {n}" for n in range(11)]
+    assert shown[0].images[0].get_clim() == (0, 255)
+    assert shown[0].images[0].get_cmap().name == "gray_r"
+    assert not any(text.startswith("no.") for text in texts(plots.digits(IMAGES)))
+
+
+def test_pixels_writes_the_number_of_every_enlarged_pixel():
+    part = plots.pixels(IMAGES[0], slice(6, 13), slice(8, 16)).axes[1]
+    numbers = [int(text.get_text()) for text in part.texts]
+    assert numbers == IMAGES[0][6:13, 8:16].ravel().tolist()
+    assert part.get_xlabel() == "rows 6–12, columns 8–15"
+
+
+def test_numbers_are_written_in_ink_that_contrasts_with_their_cell():
+    image = np.zeros((28, 28), np.uint8)
+    image[0, 1] = 255
+    part = plots.pixels(image, slice(0, 1), slice(0, 2)).axes[1]
+    assert [text.get_color() for text in part.texts] == ["black", "white"]
+
+
+def test_windows_draws_each_position_of_each_case():
+    ax = plots.windows([(7, 3, 2, 0), (5, 3, 1, 1)]).axes[0]
+    blue = [
+        patch
+        for patch in ax.patches
+        if to_hex(patch.get_facecolor()) == plots.COLOURS["convolution"]
+    ]
+    assert [round(patch.get_x() - 0.06) for patch in blue] == [
+        0,
+        2,
+        4,
+        -1,
+        0,
+        1,
+        2,
+        3,
+    ]
+    written = [text.get_text() for text in ax.texts]
+    assert "i = 7, k = 3, s = 2, p = 0:  o = 3" in written
+    assert "i = 5, k = 3, s = 1, p = 1:  o = 5" in written
+
+
+@pytest.mark.parametrize(
+    "architecture", [LENET5, LENET5_32], ids=["28×28", "32×32"]
+)
+def test_the_network_is_drawn_from_its_specification(architecture):
+    written = texts(plots.network(architecture))
+    for layer in architecture.layers:
+        assert (layer.name in written) == (not isinstance(layer, Flatten))
+    for expected in ("28×28×6\n156", "10×10×16\n2,416", "84\n10,164", "10\n850"):
+        assert expected in written
+    assert "6\u00d728" not in written
+
+
+def test_another_architecture_gives_another_drawing():
+    changed = LENET5.change("C3", maps=4)
+    assert "10×10×4\n604" in texts(plots.network(changed))
+    assert plots.svg(plots.network(changed)) != plots.svg(plots.network(LENET5))
+
+
+def test_an_architecture_that_is_no_lenet_can_be_drawn():
+    other = Architecture(
+        "rectangles",
+        (9, 30, 3),
+        (
+            Conv("A", 40, (3, 1), padding="same"),
+            Pool("B", "max", (1, 2)),
+            Flatten(),
+            Dense("C", 3),
+        ),
+    )
+    figure = plots.network(other)
+    assert plots.png(figure)
+    assert "9×30×40\n400" in texts(figure)
+
+
+def test_layer_shares_are_shares_of_the_totals():
+    figure = plots.layer_shares(LENET5)
+    parameters, macs = (
+        [bar.get_width() for bar in ax.patches] for ax in figure.axes
+    )
+    np.testing.assert_allclose(
+        parameters, np.array([156, 2_416, 48_120, 10_164, 850]) / 617.06
+    )
+    np.testing.assert_allclose(
+        macs, np.array([117_600, 240_000, 48_000, 10_080, 840]) / 4165.20
+    )
+    assert figure.axes[0].get_xlabel() == "share of 61,706 parameters (%)"
+    assert figure.axes[0].get_ylim()[0] > figure.axes[0].get_ylim()[1]
+
+
+def test_receptive_fields_are_framed_in_their_size():
+    figure = plots.receptive_fields(LENET5, IMAGES[0], ["C1", "S4"])
+    frames = [
+        (ax.patches[0].get_width(), ax.patches[0].get_height())
+        for ax in figure.axes
+    ]
+    assert frames == [(5, 5), (16, 16)]
+    assert [ax.get_xlabel() for ax in figure.axes] == ["C1: 5 × 5", "S4: 16 × 16"]
+
+
+def test_first_epoch_draws_the_losses_along_the_way_and_the_loss_of_a_guess():
+    ax = plots.first_epoch({"sigmoid": record(1), "ReLU": record(2)}).axes[0]
+    assert list(ax.lines[0].get_xdata()) == [100, 200, 300]
+    assert list(ax.lines[1].get_ydata()) == [2.3, 1.1, 0.4]
+    assert list(ax.lines[2].get_ydata()) == [np.log(10)] * 2
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "sigmoid",
+        "ReLU",
+    ]
+
+
+def test_activation_functions_stand_beside_their_slopes():
+    values, slopes = FIGURES["activation_functions"]().axes
+    for n, name in enumerate(("sigmoid", "tanh", "relu")):
+        expected = activation_functions(POINTS)[name]
+        np.testing.assert_array_equal(values.lines[n].get_ydata(), expected[0])
+        np.testing.assert_array_equal(slopes.lines[n].get_ydata(), expected[1])
+    assert (values.get_ylabel(), slopes.get_ylabel()) == ("output", "slope")
+
+
+def test_confusion_writes_every_count_and_colours_only_mistakes():
+    matrix = np.diag(np.arange(1000, 1010))
+    matrix[4, 9] = 7
+    ax = plots.confusion(matrix).axes[0]
+    written = {text.get_position(): text.get_text() for text in ax.texts}
+    assert len(written) == 100
+    assert (written[9, 4], written[4, 9], written[3, 3]) == ("7", "·", "1,003")
+    coloured = ax.images[0].get_array()
+    assert np.argwhere(coloured > 0).tolist() == [[4, 9]]
+
+
+def test_a_confusion_matrix_without_mistakes_can_be_drawn():
+    assert plots.png(plots.confusion(np.diag([5] * 10)))
+
+
+def test_intervals_are_drawn_in_per_cent():
+    ax = FIGURES["intervals"]().axes[0]
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), [1.0, 1.4])
+    np.testing.assert_allclose(ax.lines[3].get_xdata(), [0.9])
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "sigmoid",
+        "ReLU",
+    ]
+    assert ax.get_xlim()[0] == 0
+
+
+def test_kernels_share_one_scale_with_zero_in_its_middle():
+    figure = plots.kernels(KERNELS)
+    shown = [ax.images[0] for ax in figure.axes]
+    assert len(shown) == 12
+    np.testing.assert_array_equal(shown[8].get_array(), KERNELS[:, :, 1, 2])
+    limit = np.abs(KERNELS).max()
+    assert {image.get_clim() for image in shown} == {(-limit, limit)}
+
+
+def test_feature_maps_shows_every_map_of_every_layer_on_its_layers_scale():
+    figure = plots.feature_maps(MAPS, columns=8)
+    shown = [ax.images[0] for ax in figure.axes if ax.images]
+    assert len(shown) == 17
+    np.testing.assert_array_equal(shown[16].get_array(), MAPS["S2"][..., 10])
+    assert shown[0].get_clim() == (MAPS["C1"].min(), MAPS["C1"].max())
+    assert shown[16].get_clim() == (MAPS["S2"].min(), MAPS["S2"].max())
+    assert [text for text in texts(figure) if not text.isdigit()] == ["C1", "S2"]
+
+
+def test_vectors_draws_a_bar_a_unit():
+    for ax, values in zip(plots.vectors(VECTORS).axes, VECTORS.values(), strict=True):
+        np.testing.assert_array_equal(
+            [bar.get_height() for bar in ax.patches], values
+        )
+
+
+def test_every_kind_of_layer_has_its_colour():
+    assert set(plots.COLOURS) == {
+        "input",
+        "convolution",
+        "pooling",
+        "flatten",
+        "dense",
+    }
+    assert all(
+        re.fullmatch("#[0-9a-f]{6}", colour) for colour in plots.COLOURS.values()
+    )
+    assert (
+        len({plots.COLOURS[kind] for kind in ("convolution", "pooling", "dense")})
+        == 3
+    )
