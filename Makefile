@@ -11,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
-.venv/ready: requirements.txt pyproject.toml tools/find_python.sh
+.venv/ready: requirements.txt tools/find_python.sh
 	@python=$$(sh tools/find_python.sh "$(PYTHON)") && "$$python" -m venv --clear .venv
 	@echo "Installing the locked packages into .venv; this takes a minute or two."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt

@@ -70,7 +70,7 @@ def error_text(function: Callable, *args: Any, **kwargs: Any) -> str:
 
 def show_error(function: Callable, *args: Any, **kwargs: Any) -> None:
     """Call a function that is expected to refuse, and print its error; say so if it does not refuse."""
-    print(textwrap.fill(error_text(function, *args, **kwargs), 100) or "No error.")
+    print(textwrap.fill(error_text(function, *args, **kwargs), 84) or "No error.")
 
 
 def claim(text: str, condition: Any) -> None:
@@ -80,6 +80,16 @@ def claim(text: str, condition: Any) -> None:
     six is even: True
     """
     print(f"{text}: {bool(condition)}")
+
+
+def summary_text(model: Any) -> str:
+    """Return `model.summary()` as plain text; without this, Keras also displays an empty frame in a notebook."""
+    from IPython.utils.capture import capture_output
+
+    from lenet5lib import models
+
+    with capture_output():
+        return models.summary_text(model)
 
 
 def run_dir(name: str) -> Path:

@@ -52,7 +52,8 @@ def _styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
         with mpl.rc_context(STYLE):
             figure = function(*args, **kwargs)
             figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # A second pass would move all a little.
+            # Laid out once: each further pass would move everything a little.
+            figure.set_layout_engine("none")
             return figure
 
     return draw

@@ -282,16 +282,7 @@ def test_plot_writes_a_picture(finished, tmp_path):
     with Image.open(picture) as image:
         assert image.format == "PNG"
         assert image.width > image.height > 300
-        assert (
-            len(
-                set(
-                    image.convert("RGB").getdata()
-                    if not hasattr(image, "get_flattened_data")
-                    else [1, 2]
-                )
-            )
-            > 1
-        )
+        assert np.asarray(image.convert("L")).std() > 10, "the picture is empty"
 
 
 def test_plot_needs_no_tensorflow(finished, tmp_path):
@@ -445,9 +436,8 @@ def test_a_missing_data_file_in_a_process_of_its_own(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_another_configuration_in_a_process_of_its_own(finished, place):
-    done = run(
-        "train",
+def test_another_configuration_is_refused(call, finished, place):
+    options = [
         "--data",
         place / "letters.npz",
         "--run-dir",
@@ -456,8 +446,8 @@ def test_another_configuration_in_a_process_of_its_own(finished, place):
         9,
         "--batch-size",
         16,
-    )
-    line = refused(done)
+    ]
+    line = refused(call("train", *options))
     assert "learning_rate: 0.005 in the folder, 0.001 asked for" in line
     assert "batch_size" not in line
     assert "--no-resume" in line

@@ -727,9 +727,11 @@ def test_prepare_refuses_an_input_that_cannot_hold_the_images(shape):
 
 
 def test_mnists_facts_are_those_of_its_arrays(mnist):
-    pixels = mnist.train.images / 255
-    assert round(pixels.mean(), 4) == data.MNIST_FACTS["mean pixel"]
-    assert round(pixels.std(), 4) == data.MNIST_FACTS["standard deviation"]
+    pixels = mnist.train.images / np.float32(255)
+    assert (
+        round(float(pixels.mean(dtype=float)), 4) == data.MNIST_FACTS["mean pixel"]
+    )
+    assert round(float(pixels.std()), 4) == data.MNIST_FACTS["standard deviation"]
     assert (
         tuple(np.bincount(mnist.train.labels))
         == data.MNIST_FACTS["digits of each class"]

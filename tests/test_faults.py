@@ -120,10 +120,18 @@ def test_a_process_that_cannot_save_ends_with_1_and_one_line(place, tmp_path):
     assert_goes_on(place, tmp_path / "run")
 
 
-@pytest.mark.parametrize("limit", [1_000, 200_000, 300_000, 782_000])
-@pytest.mark.parametrize("earlier", ["two", None])
+@pytest.mark.parametrize(
+    ("earlier", "limit"),
+    [
+        ("two", 200_000),
+        ("two", 300_000),
+        ("two", 782_000),
+        (None, 1_000),
+        (None, 300_000),
+    ],
+)
 def test_no_size_at_which_saving_stops_loses_anything(
-    place, tmp_path, capsys, limit, earlier
+    place, tmp_path, capsys, earlier, limit
 ):
     """The best weights take 279 KB, the checkpoint 783: the limits stop the one, the other, or its last bytes."""
     earlier = place / earlier if earlier else None
@@ -188,6 +196,7 @@ def test_a_disk_that_is_full_loses_nothing(place, disk, kilobytes, earlier):
 
 READ_ONLY = """
 import os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # As the command line does.
 from pathlib import Path
 from lenet5lib import checkpoint, data, spec, training
 
@@ -265,12 +274,12 @@ def wait_for_epoch(process: subprocess.Popen) -> None:
 def test_a_process_killed_at_any_moment_loses_nothing(tmp_path):
     """Epochs of some milliseconds, so that a good part of the time goes into saving, where a kill might do harm."""
     small.save_npz(tmp_path / "digits.npz", 60, 20)
-    run_dir, epochs, moments = tmp_path / "run", 100, random.Random(5)
+    run_dir, epochs, moments = tmp_path / "run", 80, random.Random(5)
     done = 0
     for _ in range(5):
         process = start(tmp_path, run_dir, epochs)
         wait_for_epoch(process)
-        time.sleep(moments.uniform(0, 0.3))
+        time.sleep(moments.uniform(0, 0.2))
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL

@@ -379,7 +379,9 @@ def test_feature_maps_shows_every_map_of_every_layer_on_its_layers_scale():
 
 
 def test_vectors_draws_a_bar_a_unit():
-    for ax, values in zip(plots.vectors(VECTORS).axes, VECTORS.values(), strict=True):
+    for ax, values in zip(
+        plots.vectors(VECTORS).axes, VECTORS.values(), strict=True
+    ):
         np.testing.assert_array_equal(
             [bar.get_height() for bar in ax.patches], values
         )

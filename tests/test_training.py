@@ -375,7 +375,10 @@ def test_another_configuration_is_refused_and_each_difference_named(
     folder, changed, lines
 ):
     before = contents(folder)
-    options = {name: value() if name == "splits" else value for name, value in changed.items()}
+    options = {
+        name: value() if name == "splits" else value
+        for name, value in changed.items()
+    }
     with pytest.raises(RunError) as refused:
         train(folder, 9, **options)
     text = str(refused.value)
