@@ -292,7 +292,7 @@ def windows(cases: Sequence[tuple[int, int, int, int]]) -> Figure:
 @_styled
 def network(architecture: Architecture) -> Figure:
     """Draw the network from its specification: stacks of maps, then vectors, each with its shape and parameters."""
-    figure, axes = _figure(11, 3.6)
+    figure, axes = _figure(8.8, 3.0)
     ax = axes[0, 0]
     rows = [row for row in arithmetic.table(architecture) if row.kind != "flatten"]
     entries = [("Input", "input", architecture.input_shape, None)]
@@ -311,7 +311,7 @@ def network(architecture: Architecture) -> Figure:
             2.15,
             name,
             ha="center",
-            fontsize=12,
+            fontsize=11,
             weight="bold",
             color=COLOURS[kind],
         )
@@ -320,7 +320,7 @@ def network(architecture: Architecture) -> Figure:
             if count is None
             else f"{arithmetic.shape_text(shape)}\n{count:,}"
         )
-        ax.text(middle, -2.05, below, ha="center", va="top", fontsize=10)
+        ax.text(middle, -2.05, below, ha="center", va="top", fontsize=9)
         previous = front
         x += width + (1.15 if flat else 0.8)
     ax.text(
@@ -329,16 +329,16 @@ def network(architecture: Architecture) -> Figure:
         "shape\nparameters",
         ha="right",
         va="top",
-        fontsize=10,
+        fontsize=9,
         color="#555555",
     )
     for n, kind in enumerate(("convolution", "pooling", "dense")):
         ax.add_patch(
             Rectangle(
-                (x / 2 - 3.6 + 2.6 * n, -3.25), 0.3, 0.3, facecolor=COLOURS[kind]
+                (x / 2 - 4.2 + 3.0 * n, -3.25), 0.3, 0.3, facecolor=COLOURS[kind]
             )
         )
-        ax.text(x / 2 - 3.15 + 2.6 * n, -3.1, kind, va="center", fontsize=10)
+        ax.text(x / 2 - 3.75 + 3.0 * n, -3.1, kind, va="center", fontsize=9)
     ax.set_xlim(-2.0, x - 0.4)
     ax.set_ylim(-3.45, 2.6)
     ax.set_aspect("equal")

@@ -303,8 +303,8 @@ def test_plot_needs_no_tensorflow(finished, tmp_path):
     assert "tensorflow" not in done.stdout.splitlines()[-1].split()
 
 
-def test_evaluate_prints_error_and_interval(finished, place):
-    done = run("evaluate", "--run-dir", finished, "--data", place / "letters.npz")
+def test_evaluate_prints_error_and_interval(call, finished, place):
+    done = call("evaluate", "--run-dir", finished, "--data", place / "letters.npz")
     assert (done.returncode, done.stderr) == (0, "")
     _, sources, result = done.stdout.splitlines()
     best = records.read(finished).best["epoch"]
@@ -453,12 +453,12 @@ def test_another_configuration_is_refused(call, finished, place):
     assert "--no-resume" in line
 
 
-def test_a_damaged_checkpoint_in_a_process_of_its_own(folder, place):
+def test_a_damaged_checkpoint_is_refused(call, folder, place):
     path = folder / checkpoint.LAST
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(damaged)
-    done = run(
+    done = call(
         "train",
         "--data",
         place / "letters.npz",

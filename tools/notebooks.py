@@ -17,14 +17,14 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
 
 
-def run(path: Path) -> list[str]:
-    """Execute a chapter in its folder and store it; return what was wrong, and store nothing if anything was."""
+def run(path: Path, folder: str) -> list[str]:
+    """Execute a chapter in a folder and store it; return what was wrong, and store nothing if anything was."""
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(
         notebook,
         timeout=1200,
         kernel_name="python3",
-        resources={"metadata": {"path": BOOK}},
+        resources={"metadata": {"path": folder}},
         allow_errors=True,
     ).execute()
     normalise(notebook)
@@ -101,11 +101,11 @@ def main(names: list[str]) -> int:
         if not names or path.name.startswith(tuple(names))
     ]
     wrong = []
-    with tempfile.TemporaryDirectory() as runs:
-        os.environ["LENET5_RUNS"] = runs
+    os.environ.pop("LENET5_RUNS", None)
+    with tempfile.TemporaryDirectory() as folder:  # Chapters share their runs in it.
         for path in chapters:
             print(path.name, flush=True)
-            wrong += run(path)
+            wrong += run(path, folder)
     print("\n".join(wrong))
     return 1 if wrong else 0
 
