@@ -196,21 +196,33 @@ def macs(layer: Layer, input_shape: Shape) -> int:
 
 
 class Reach(NamedTuple):
-    """How far one unit sees into the input, per axis: pixels it covers, and pixels between neighbouring units."""
+    """How units see into the input along one side, in pixels.
+
+    `size` pixels are covered by each unit, neighbouring units are `jump` pixels apart, and the first unit's pixels begin at
+    `start`, which is negative where they begin in the padding.
+    """
 
     size: int
     jump: int
+    start: int = 0
 
 
-def widen(reach: Reach, kernel_size: int, stride: int = 1) -> Reach:
-    """Return the reach after one more window: size + (k − 1)·jump, and jump·s.
+def widen(
+    reach: Reach, kernel_size: int, stride: int = 1, padding: int = 0
+) -> Reach:
+    """Return the reach after one more window: size + (k − 1)·jump, jump·s, and start − p·jump.
 
-    Source: chapter 3, equation (3.4).
+    Args:
+        reach: before it.
+        kernel_size: the window's side; stride: its step; padding: zeros before the first input.
+
+    Source: chapter 3, equation (3.2).
 
     >>> widen(Reach(size=6, jump=2), kernel_size=5)
-    Reach(size=14, jump=2)
+    Reach(size=14, jump=2, start=0)
     """
-    return Reach(reach.size + (kernel_size - 1) * reach.jump, reach.jump * stride)
+    size = reach.size + (kernel_size - 1) * reach.jump
+    return Reach(size, reach.jump * stride, reach.start - padding * reach.jump)
 
 
 def walk(architecture: Architecture) -> Iterator[tuple[Layer, Shape, Shape]]:
@@ -222,10 +234,34 @@ def walk(architecture: Architecture) -> Iterator[tuple[Layer, Shape, Shape]]:
         shape = outputs
 
 
-def receptive_field(architecture: Architecture, layer_name: str) -> Pair:
-    """Return the (height, width) in input pixels that one unit of the layer depends on, zero padding included.
+def _reaches(architecture: Architecture, layer_name: str) -> list[Reach]:
+    """Return how far the layer's units see, down and across.
 
     A dense layer reads all that remains of the maps, as a window of their whole size would.
+    """
+    target = architecture[layer_name]
+    reaches = [Reach(1, 1), Reach(1, 1)]
+    extent: Pair = architecture.input_shape[:2]
+    for layer, inputs, outputs in walk(architecture):
+        if isinstance(layer, (Conv, Pool)):
+            for axis, (kernel_size, stride) in enumerate(
+                zip(*_window(layer), strict=True)
+            ):
+                zeros = 0
+                if layer.padding == "same":
+                    zeros, _ = same_padding(inputs[axis], kernel_size, stride)
+                reaches[axis] = widen(reaches[axis], kernel_size, stride, zeros)
+            extent = outputs[:2]
+        elif isinstance(layer, Dense):
+            reaches = [widen(r, k) for r, k in zip(reaches, extent, strict=True)]
+            extent = (1, 1)
+        if layer == target:
+            break
+    return reaches
+
+
+def receptive_field(architecture: Architecture, layer_name: str) -> Pair:
+    """Return the (height, width) in input pixels that one unit of the layer depends on, zero padding included.
 
     Raises:
         KeyError: no layer of that name.
@@ -234,22 +270,32 @@ def receptive_field(architecture: Architecture, layer_name: str) -> Pair:
     >>> [receptive_field(LENET5, name)[0] for name in ("C1", "S2", "C3", "S4", "C5")]
     [5, 6, 14, 16, 32]
     """
-    target = architecture[layer_name]
-    reach = [Reach(1, 1), Reach(1, 1)]
-    extent: Pair = architecture.input_shape[:2]
-    for layer, _, outputs in walk(architecture):
-        if isinstance(layer, (Conv, Pool)):
-            reach = [
-                widen(r, k, s)
-                for r, k, s in zip(reach, *_window(layer), strict=True)
-            ]
-            extent = outputs[:2]
-        elif isinstance(layer, Dense):
-            reach = [widen(r, k) for r, k in zip(reach, extent, strict=True)]
-            extent = (1, 1)
-        if layer == target:
-            break
-    return reach[0].size, reach[1].size
+    down, across = _reaches(architecture, layer_name)
+    return down.size, across.size
+
+
+def receptive_window(
+    architecture: Architecture, layer_name: str, row: int = 0, column: int = 0
+) -> tuple[slice, slice]:
+    """Return the rows and columns of the input that the unit at (row, column) of the layer depends on.
+
+    They begin below 0, or end beyond the input, where the unit sees zero padding. For a vector's unit leave row and column
+    at 0.
+
+    Raises:
+        KeyError: no layer of that name.
+
+    >>> from lenet5lib.spec import LENET5
+    >>> receptive_window(LENET5, "C3", row=5, column=0)
+    (slice(8, 22, None), slice(-2, 12, None))
+    """
+    starts = [
+        (reach.start + unit * reach.jump, reach.size)
+        for reach, unit in zip(
+            _reaches(architecture, layer_name), (row, column), strict=True
+        )
+    ]
+    return tuple(slice(start, start + size) for start, size in starts)
 
 
 class Row(NamedTuple):

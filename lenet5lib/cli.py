@@ -25,9 +25,9 @@ def train(options: argparse.Namespace) -> None:
     from lenet5lib import data
 
     splits = data.split(data.load_digits(options.data or "auto"))
-    from lenet5lib import (
-        training,
-    )  # After the data, so that a wrong file is named before TensorFlow has started.
+
+    # TensorFlow starts after the data, so that a wrong file is named at once.
+    from lenet5lib import training
 
     run = training.train(
         spec.ARCHITECTURES[options.architecture],
@@ -53,10 +53,8 @@ def evaluate(options: argparse.Namespace) -> None:
     dataset = data.load_digits(options.data or "auto")
     if options.data is None:
         splits = data.split(dataset)
-        if (
-            data.digest(splits.train, splits.validation)
-            != record.config["data"]["digest"]
-        ):
+        found = data.digest(splits.train, splits.validation)
+        if found != record.config["data"]["digest"]:
             raise data.DataError(
                 f"{options.run_dir} was trained on {record.source}, but the data found is {dataset.source}"
                 f"{', with other digits' if dataset.source == record.source else ''}. "

@@ -21,9 +21,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be written to, the disk is full, or `path` is a folder or a device.
     """
-    if (
-        path.exists() and not path.is_file()
-    ):  # The rename would replace a device such as /dev/null.
+    if path.exists() and not path.is_file():
+        # The rename would replace a device such as /dev/null.
         raise OSError(errno.EINVAL, "Not an ordinary file", str(path))
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:

@@ -142,9 +142,8 @@ def summary_text(model: keras.Model) -> str:
     """Return `model.summary()` as plain text, 80 columns wide wherever it is printed."""
     lines: list[str] = []
     columns = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = (
-        "80"  # Rich, which Keras prints with, would cut the lines to a narrower terminal.
-    )
+    # Rich, which Keras prints with, would cut the lines to a narrower terminal.
+    os.environ["COLUMNS"] = "80"
     try:
         model.summary(line_length=80, print_fn=lines.append)
     finally:

@@ -451,20 +451,26 @@ def layer_shares(architecture: Architecture) -> Figure:
 def receptive_fields(
     architecture: Architecture, image: np.ndarray, layer_names: Sequence[str]
 ) -> Figure:
-    """Draw a digit with the receptive field of one central unit of each layer framed.
+    """Draw a digit with the receptive field framed of one unit of each layer, the middle one or the next after it.
 
     Args:
         architecture: whose receptive fields.
         image: uint8 (28, 28).
         layer_names: the layers to frame, one panel each.
     """
+    shapes = {row.layer: row.output_shape for row in arithmetic.table(architecture)}
     figure, axes = _figure(7.2, 2.0, 1, len(layer_names))
     for ax, name in zip(axes[0], layer_names, strict=True):
-        height, width = arithmetic.receptive_field(architecture, name)
+        middle = (
+            [size // 2 for size in shapes[name][:2]]
+            if len(shapes[name]) == 3
+            else [0, 0]
+        )
+        rows, columns = arithmetic.receptive_window(architecture, name, *middle)
         _grey(ax, image)
-        corner = (13.5 - width / 2, 13.5 - height / 2)
+        height, width = rows.stop - rows.start, columns.stop - columns.start
         frame = Rectangle(
-            corner,
+            (columns.start - 0.5, rows.start - 0.5),
             width,
             height,
             fill=False,

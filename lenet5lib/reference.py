@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lenet5lib.arithmetic import output_size, same_padding
+from lenet5lib.arithmetic import output_size, same_padding, walk
 from lenet5lib.spec import Architecture, Conv, Dense, Pair, Pool, pair
 
 
@@ -107,7 +107,7 @@ def dense(vector: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarra
     Returns:
         (units,), before any activation.
 
-    Source: chapter 3, equation (3.2).
+    Source: chapter 3, equation (3.3).
     """
     result = np.zeros(kernel.shape[1])
     for u in range(kernel.shape[1]):
@@ -120,7 +120,7 @@ def dense(vector: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarra
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """Return σ(x) = 1 / (1 + e^(−x)), between 0 and 1.
 
-    Source: chapter 5, equation (5.3).
+    Source: chapter 5, equation (5.4).
 
     >>> float(sigmoid(np.array(0.0)))
     0.5
@@ -176,7 +176,7 @@ def adam_step(
         step: 1 for the first.
         learning_rate: α.
 
-    Source: Kingma and Ba 2015, algorithm 1; chapter 5, equation (5.4).
+    Source: Kingma and Ba 2015, algorithm 1; chapter 5, equation (5.3).
 
     >>> round(adam_step(weight=0.5, gradient=0.02, mean=0.0, square=0.0, step=1)[0], 6)
     0.499
@@ -205,6 +205,29 @@ def activate(sums: np.ndarray, activation: str) -> np.ndarray:
     return (
         np.maximum(sums, 0) if activation == "relu" else functions[activation](sums)
     )
+
+
+def random_weights(
+    architecture: Architecture, seed: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return random weights for `forward`: kernels as wide as keeps the sums near 1, small biases.
+
+    Args:
+        architecture: whose layers.
+        seed: the same seed gives the same weights.
+
+    Returns:
+        Layer name to (kernel, bias), in the layout of Keras.
+    """
+    rng, weights = np.random.default_rng(seed), {}
+    for layer, inputs, outputs in walk(architecture):
+        if isinstance(layer, (Conv, Dense)):
+            window = pair(layer.kernel_size) if isinstance(layer, Conv) else ()
+            shape = (*window, inputs[-1], outputs[-1])
+            fan_in = np.prod(shape[:-1])
+            kernel = rng.normal(0, fan_in**-0.5, shape)
+            weights[layer.name] = kernel, rng.normal(0, 0.1, outputs[-1])
+    return weights
 
 
 def forward(

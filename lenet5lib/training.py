@@ -106,14 +106,10 @@ def train(
         RunError: the folder holds a run of another configuration; the field that differs is named.
         CheckpointError: a checkpoint is damaged, or cannot be saved.
     """
-    epochs, batch_size = (
-        require_size("epochs", epochs),
-        require_size("batch_size", batch_size),
-    )
-    seed, learning_rate = (
-        require_size("seed", seed, minimum=0),
-        _require_rate(learning_rate),
-    )
+    epochs = require_size("epochs", epochs)
+    batch_size = require_size("batch_size", batch_size)
+    seed = require_size("seed", seed, minimum=0)
+    learning_rate = _require_rate(learning_rate)
     say = report or (lambda line: None)
     run_dir = Path(run_dir)
     config = _config(architecture, splits, batch_size, learning_rate, seed)
@@ -395,6 +391,20 @@ def loss_and_accuracy(model: keras.Model, digits: Digits) -> tuple[float, float]
     return float(loss), float(
         (probabilities.argmax(axis=1) == digits.labels).mean()
     )
+
+
+def gradient_sizes(model: keras.Model, digits: Digits) -> pd.Series:
+    """Return the mean absolute gradient of the loss on these digits, for the kernel of each layer that has one."""
+    kernels = {layer.name: layer.kernel for layer in model.layers if layer.weights}
+    with tf.GradientTape() as tape:
+        probabilities = model(data.prepare(digits.images, model.input_shape[1:]))
+        losses = keras.losses.sparse_categorical_crossentropy(
+            digits.labels, probabilities
+        )
+        loss = tf.reduce_mean(losses)
+    gradients = tape.gradient(loss, [kernel.value for kernel in kernels.values()])
+    sizes = [float(tf.reduce_mean(tf.abs(gradient))) for gradient in gradients]
+    return pd.Series(sizes, pd.Index(kernels, name="kernel of"))
 
 
 class _Progress:

@@ -52,7 +52,8 @@ def refusal(path: Path) -> str:
 
 
 def test_load_restores_weights_optimizer_and_record(run):
-    model = training._compiled(models.build(LENET5, seed=7), learning_rate=0.5)
+    model = models.build(LENET5, seed=7)
+    model.compile(keras.optimizers.Adam(0.5), "sparse_categorical_crossentropy")
     assert values(model.weights) != values(run.model.weights)
     record = checkpoint.load(model, run.run_dir / LAST)
     assert values(model.weights) == values(run.model.weights)

@@ -109,6 +109,11 @@ def test_pooling_drops_what_the_last_window_does_not_reach():
 
 def test_pooling_with_its_own_stride_and_a_rectangular_window():
     assert pool(IMAGE, size=2, stride=1)[..., 0].tolist() == [[3, 4], [6, 7]]
+    rows, columns = (
+        pool(IMAGE, size=1, stride=s)[..., 0] for s in ((2, 1), (1, 2))
+    )
+    assert rows.tolist() == [[1, 2, 3], [7, 8, 9]]
+    assert columns.tolist() == [[1, 3], [4, 6], [7, 9]]
     assert pool(IMAGE, size=(1, 3), stride=(2, 1))[..., 0].tolist() == [[2], [8]]
 
 
