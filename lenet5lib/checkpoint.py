@@ -39,10 +39,8 @@ def save(
     Raises:
         CheckpointError: the disk is full or the folder cannot be written to; an earlier file at `path` is left whole.
     """
-    if not with_optimizer:
-        model = keras.Model(
-            model.inputs, model.outputs
-        )  # The same layers, not compiled.
+    if not with_optimizer:  # The same layers in a model that was not compiled.
+        model = keras.Model(model.inputs, model.outputs)
     memory = _Memory()
     model.save_weights(memory)
     with h5py.File(memory, "r+") as file:

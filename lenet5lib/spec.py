@@ -38,7 +38,7 @@ def require_size(what: str, value: Any, minimum: int = 1) -> int:
         )
     if value.__index__() < minimum:
         raise ValueError(
-            f"{what} is {value}; expected {minimum} or more. Check the layer's sizes."
+            f"{what} is {value}; expected {minimum} or more. Choose a larger number."
         )
     return value.__index__()
 

@@ -245,9 +245,14 @@ def _open(
             f"cannot make the folder {run_dir}: {error.strerror}. Name a folder that can be written."
         ) from None
     if not (run_dir / LAST).exists():
+        if (run_dir / records.NAME).exists():
+            raise RunError(
+                f"{run_dir} holds a run's record but no {LAST}; expected both or neither. Restore the checkpoint, or "
+                "start anew with --no-resume (resume=False), which moves the folder aside."
+            )
         return Record(config)
     found = differences(checkpoint.read_record(run_dir / LAST).config, config)
-    if found:
+    if any(not line.startswith("data.source:") for line in found):
         raise RunError(
             f"{run_dir} holds a run of another configuration. {'; '.join(found)}. Use the run's own values, name "
             "another folder, or start anew with --no-resume (resume=False), which moves the old run aside."

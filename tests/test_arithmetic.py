@@ -523,8 +523,8 @@ def test_a_window_larger_than_its_padded_input_is_refused():
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (0, "expected 1 or more. Check the layer's sizes."),
-        (-2, "expected 1 or more. Check the layer's sizes."),
+        (0, "expected 1 or more. Choose a larger number."),
+        (-2, "expected 1 or more. Choose a larger number."),
         (1.5, "expected a whole number. Write it without a fraction or quotes."),
     ],
 )
@@ -536,7 +536,7 @@ def test_sizes_that_are_none_are_refused(function, what, value, reason):
 def test_a_negative_padding_is_refused():
     assert (
         message(output_size, 28, 5, padding=-1)
-        == "padding is -1; expected 0 or more. Check the layer's sizes."
+        == "padding is -1; expected 0 or more. Choose a larger number."
     )
 
 

@@ -20,7 +20,7 @@ from lenet5lib.spec import (
 )
 
 NOT_WHOLE = "expected a whole number. Write it without a fraction or quotes."
-TOO_SMALL = "expected 1 or more. Check the layer's sizes."
+TOO_SMALL = "expected 1 or more. Choose a larger number."
 
 
 def message(function, *args, **kwargs):
@@ -59,7 +59,7 @@ def test_a_size_is_returned_as_a_plain_int_and_the_minimum_can_be_zero():
     assert require_size("seed", 0, minimum=0) == 0
     assert (
         message(require_size, "seed", -1, minimum=0)
-        == "seed is -1; expected 0 or more. Check the layer's sizes."
+        == "seed is -1; expected 0 or more. Choose a larger number."
     )
 
 

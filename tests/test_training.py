@@ -1,6 +1,7 @@
 """Training: resumed or not, a run ends the same; the best weights stay the best; nothing of an earlier run is lost."""
 
 import copy
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -588,3 +589,21 @@ def test_the_32_pixel_form_trains_too(tmp_path):
     assert (
         math.log(10) - 0.5 < run.record.epochs[0]["val_loss"] < math.log(10) + 0.5
     )
+
+
+def test_a_record_without_its_checkpoint_is_not_overwritten(tmp_path):
+    train(tmp_path, 1)
+    (tmp_path / LAST).unlink()
+    kept = contents(tmp_path)
+    with pytest.raises(
+        RunError, match="holds a run's record but no last"
+    ) as caught:
+        train(tmp_path, 2)
+    assert "Restore the checkpoint" in str(caught.value)
+    assert contents(tmp_path) == kept
+
+
+def test_the_same_digits_under_another_name_are_the_same_run(tmp_path):
+    train(tmp_path, 1)
+    renamed = dataclasses.replace(small.splits(), source="the file copy.npz")
+    assert len(train(tmp_path, 2, splits=renamed).record.epochs) == 2

@@ -102,7 +102,9 @@ def main(names: list[str]) -> int:
     ]
     wrong = []
     os.environ.pop("LENET5_RUNS", None)
-    with tempfile.TemporaryDirectory() as folder:  # Chapters share their runs in it.
+    with (
+        tempfile.TemporaryDirectory() as folder
+    ):  # Chapters share their runs in it.
         for path in chapters:
             print(path.name, flush=True)
             wrong += run(path, folder)
