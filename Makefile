@@ -6,7 +6,7 @@ PYTHON ?=
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help book test lint unit chapters notebooks serve lock clean
+.PHONY: help book test lint unit chapters notebooks bench serve lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -41,6 +41,10 @@ chapters: .venv/ready
 # make notebooks  run every chapter anew and store its outputs, on the real MNIST
 notebooks: .venv/ready
 	$(BIN)/python tools/notebooks.py
+
+# make bench      measure training side by side with plain Keras and others, on an idle machine
+bench: .venv/ready
+	$(BIN)/python benchmarks/run.py
 
 # make serve      the built book at http://localhost:8000
 serve: book

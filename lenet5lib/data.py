@@ -449,20 +449,22 @@ def prepare(
     >>> prepare(np.full((2, 28, 28), 255, np.uint8), (32, 32, 1)).shape
     (2, 32, 32, 1)
     """
+    scaled = fit(images, input_shape) / np.float32(255)
+    return scaled.astype(np.float32)[..., np.newaxis]
+
+
+def fit(images: np.ndarray, input_shape: tuple[int, int, int]) -> np.ndarray:
+    """Pad uint8 images (n, 28, 28) with background to the network's height and width, evenly on all sides.
+
+    Raises:
+        ValueError: the network's input is smaller than the images, or has more than one map.
+    """
     height, width = images.shape[1:]
     if input_shape[2] != 1 or input_shape[0] < height or input_shape[1] < width:
         raise ValueError(
             f"the network reads {input_shape}, the images are {height}×{width} with 1 map; expected an input at least "
             "as large, with 1 map. Change the architecture's input_shape."
         )
-    scaled = (images / np.float32(255)).astype(np.float32)[..., np.newaxis]
     rows, columns = input_shape[0] - height, input_shape[1] - width
-    return np.pad(
-        scaled,
-        (
-            (0, 0),
-            (rows // 2, rows - rows // 2),
-            (columns // 2, columns - columns // 2),
-            (0, 0),
-        ),
-    )
+    sides = (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
+    return np.pad(images, ((0, 0), *sides))

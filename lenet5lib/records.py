@@ -27,9 +27,10 @@ class Record:
     Attributes:
         config: what fixes the result: architecture, batch size, learning rate, seed, data.
         epochs: for each epoch its number from 1, the four metrics (loss in nats a digit, accuracy 0–1; those of
-            validation begin with `val_`), its seconds, and `steps`: pairs of (steps done, mean loss over the last 100).
-        sessions: for each start of the program: `after_epoch`, the epoch it went on from, the versions of the packages
-            and the number of threads.
+            validation begin with `val_`), its seconds with validation and without, and `steps`: pairs of (steps done, mean
+            loss over the last 100).
+        sessions: for each start of the program: `after_epoch`, the epoch it went on from, the form in which the network was
+            computed, the versions of the packages and the number of threads.
         best: the epoch of the lowest validation loss, and that loss; epoch 0 before any.
     """
 

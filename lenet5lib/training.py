@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from lenet5lib import checkpoint, data, files, models, records
+from lenet5lib import blocks, checkpoint, data, files, models, records
+from lenet5lib.blocks import Form
 from lenet5lib.checkpoint import BEST, LAST
 from lenet5lib.data import Digits, Splits
 from lenet5lib.records import Record
@@ -81,6 +82,7 @@ def train(
     learning_rate: float = 0.001,
     seed: int = 0,
     resume: bool = True,
+    form: str = "plain",
     report: Callable[[str], Any] | None = print,
 ) -> Run:
     """Train with Adam and sparse categorical cross-entropy, keep the best weights, and resume what the folder holds.
@@ -97,6 +99,7 @@ def train(
         learning_rate: Adam's step size.
         seed: fixes the initial weights and the order of the digits.
         resume: go on from the folder's checkpoint; if False, an earlier run is moved aside, never deleted.
+        form: "plain", as Keras computes the network, or "blocks" (see `blocks`). A checkpoint of one goes on in the other.
         report: receives a line of text an epoch; None for silence.
 
     Returns:
@@ -105,6 +108,7 @@ def train(
     Raises:
         RunError: the folder holds a run of another configuration; the field that differs is named.
         CheckpointError: a checkpoint is damaged, or cannot be saved.
+        BlockError: blocks were asked for and the architecture does not allow them.
     """
     epochs = require_size("epochs", epochs)
     batch_size = require_size("batch_size", batch_size)
@@ -116,34 +120,24 @@ def train(
     if not resume:
         _move_aside(run_dir, say)
     model = _compiled(models.build(architecture, seed), learning_rate)
+    chosen = blocks.choose(model, architecture, form)
     record = _open(run_dir, model, config, say)
     done = len(record.epochs)
     if done >= epochs:
         say(f"Finished: {run_dir} holds {done} epochs, {epochs} asked for.")
         return Run(model, record, run_dir)
-    record.sessions.append(_session(done))
-    loop = _Loop(model, splits.train)
+    record.sessions.append(_session(done, chosen))
+    loop = _Loop(model, chosen, splits.train)
     for epoch in range(done + 1, epochs + 1):
         start = time.perf_counter()
-        line = loop.epoch(
-            epoch_order(seed, epoch, len(splits.train)),
-            batch_size,
-            _Progress(epoch, epochs, report),
-        )
-        line |= dict(
-            zip(
-                ("val_loss", "val_accuracy"),
-                loss_and_accuracy(model, splits.validation),
-                strict=True,
-            )
-        )
-        record.epochs.append(
-            {
-                "epoch": epoch,
-                **line,
-                "seconds": round(time.perf_counter() - start, 2),
-            }
-        )
+        order = epoch_order(seed, epoch, len(splits.train))
+        line = {"epoch": epoch}
+        line |= loop.epoch(order, batch_size, _Progress(epoch, epochs, report))
+        line["training_seconds"] = round(time.perf_counter() - start, 3)
+        measured = loss_and_accuracy(model, splits.validation)
+        line |= zip(("val_loss", "val_accuracy"), measured, strict=True)
+        line["seconds"] = round(time.perf_counter() - start, 3)
+        record.epochs.append(line)
         _save(model, record, run_dir)
         say(_line(record.epochs[-1], epochs))
     return Run(model, record, run_dir)
@@ -279,10 +273,11 @@ def _move_aside(run_dir: Path, say: Callable[[str], Any]) -> None:
     say(f"The old run is now in {aside}.")
 
 
-def _session(after_epoch: int) -> dict[str, Any]:
+def _session(after_epoch: int, form: Form) -> dict[str, Any]:
     """Return the description of one start of the program."""
     return {
         "after_epoch": after_epoch,
+        "form": form.name,
         "versions": {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
@@ -325,10 +320,10 @@ def _write_record(record: Record, run_dir: Path) -> None:
 
 
 class _Loop:
-    """The training step, compiled once for a model and its training digits."""
+    """The training step, compiled once for a model, the form it is computed in, and its training digits."""
 
-    def __init__(self, model: keras.Model, digits: Digits) -> None:
-        images = tf.constant(data.prepare(digits.images, model.input_shape[1:]))
+    def __init__(self, model: keras.Model, form: Form, digits: Digits) -> None:
+        pixels = tf.constant(form.arrange(digits.images))
         labels = tf.constant(digits.labels.astype(np.int32))
         loss_of, variables = model.loss, model.trainable_variables
 
@@ -336,15 +331,12 @@ class _Loop:
             """Take one step on the digits at these positions; add its loss and its number right to the sums."""
             truth = tf.gather(labels, rows)
             with tf.GradientTape() as tape:
-                probabilities = model(tf.gather(images, rows), training=True)
+                probabilities = form(tf.gather(pixels, rows), training=True)
                 loss = loss_of(truth, probabilities)
             model.optimizer.apply(tape.gradient(loss, variables), variables)
-            right = tf.math.count_nonzero(
-                tf.argmax(probabilities, 1, tf.int32) == truth
-            )
-            return sums[0] + loss * tf.cast(tf.size(rows), tf.float32), sums[
-                1
-            ] + right
+            hits = tf.argmax(probabilities, 1, tf.int32) == truth
+            loss_sum = sums[0] + loss * tf.cast(tf.size(rows), tf.float32)
+            return loss_sum, sums[1] + tf.math.count_nonzero(hits)
 
         @tf.function(
             autograph=False, input_signature=[tf.TensorSpec([None, None], tf.int32)]

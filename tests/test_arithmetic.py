@@ -673,7 +673,8 @@ ALLOWED = {
     "models": COUNTING | FILES | {"data", "images"},
     "checkpoint": MODEL,
     "article": MODEL | {"checkpoint"},
-    "training": MODEL | {"checkpoint"},
+    "blocks": COUNTING | FILES | {"data"},
+    "training": MODEL | {"checkpoint", "blocks"},
     "evaluation": MODEL | {"checkpoint", "training"},
     "plots": COUNTING | FILES,
     "notebook": MODEL
@@ -695,6 +696,7 @@ OUTSIDE = {
     "models": {"keras", "numpy", "pandas"},
     "checkpoint": {"h5py", "keras", "numpy", "pandas"},
     "article": {"keras", "numpy", "pandas"},
+    "blocks": {"keras", "numpy", "tensorflow"},
     "training": {"keras", "numpy", "pandas", "tensorflow"},
     "evaluation": {"keras", "numpy", "pandas", "scipy", "sklearn"},
     "plots": {"matplotlib", "numpy"},

@@ -182,8 +182,8 @@ def test_an_epoch_takes_each_digit_once_in_its_order(tmp_path, monkeypatch):
     taken = []
 
     class Spy(training._Loop):
-        def __init__(self, model, digits):
-            super().__init__(model, digits)
+        def __init__(self, model, form, digits):
+            super().__init__(model, form, digits)
             steps = self.steps
             self.steps = lambda batches: (
                 taken.append(np.asarray(batches)) or steps(batches)
@@ -538,6 +538,7 @@ def test_the_record_says_what_was_trained_on_what_and_with_what(whole):
             "loss",
             "accuracy",
             "steps",
+            "training_seconds",
             "val_loss",
             "val_accuracy",
             "seconds",

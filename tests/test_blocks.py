@@ -1,0 +1,190 @@
+"""The block form: the same outputs, gradients and checkpoints as the plain form, on random shapes too."""
+
+import keras
+import numpy as np
+import pytest
+import small
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lenet5lib import arithmetic, blocks, models, training
+from lenet5lib.checkpoint import LAST
+from lenet5lib.spec import (
+    LENET5,
+    LENET5_32,
+    Architecture,
+    Conv,
+    Dense,
+    Flatten,
+    Pool,
+)
+
+RELU_MAX = (
+    LENET5.with_hidden_activation("relu")
+    .change("S2", mode="max")
+    .change("S4", mode="max")
+)
+
+
+def both(architecture, count=6):
+    """Return (outputs, gradients) of the plain form and of the block form, on the same random images."""
+    model = models.build(architecture, seed=1)
+    rng = np.random.default_rng(0)
+    shape = (count, *architecture.input_shape[:2])
+    images = rng.integers(0, 256, shape).astype(np.uint8)
+    found = []
+    for name in blocks.FORMS:
+        form = blocks.choose(model, architecture, name)
+        with tf.GradientTape() as tape:
+            outputs = form(form.arrange(images))
+            loss = tf.reduce_mean(outputs**2 * np.arange(1, outputs.shape[1] + 1))
+        found.append((outputs, tape.gradient(loss, model.trainable_variables)))
+    return found
+
+
+def assert_equal(architecture):
+    (outputs, gradients), (other_outputs, other_gradients) = both(architecture)
+    np.testing.assert_allclose(outputs, other_outputs, rtol=0, atol=1e-6)
+    for one, other in zip(gradients, other_gradients, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        LENET5,
+        LENET5_32,
+        RELU_MAX,
+        LENET5.change("C1", padding="valid"),
+        LENET5.change("C3", padding="same"),
+        LENET5.change("C1", kernel_size=(3, 7)).change("S2", size=(1, 2)),
+    ],
+)
+def test_outputs_and_gradients_equal_the_plain_form(architecture):
+    assert_equal(architecture)
+
+
+@st.composite
+def architectures(draw):
+    """Draw a network of one to three convolutions, each with a pooling, that always fits its input."""
+    input_shape = (draw(st.integers(8, 24)), draw(st.integers(8, 24)), 1)
+    layers, shape = [], input_shape
+    for n in range(draw(st.integers(1, 3))):
+        kernel_size = tuple(
+            draw(st.integers(1, min(5, side))) for side in shape[:2]
+        )
+        conv = Conv(
+            f"C{n}",
+            maps=draw(st.integers(1, 4)),
+            kernel_size=kernel_size,
+            padding=draw(st.sampled_from(["valid", "same"])),
+            activation=draw(st.sampled_from(["sigmoid", "tanh", "relu"])),
+        )
+        shape = arithmetic.output_shape(conv, shape)
+        size = tuple(draw(st.integers(1, min(3, side))) for side in shape[:2])
+        pool = Pool(f"S{n}", draw(st.sampled_from(["average", "max"])), size)
+        shape = arithmetic.output_shape(pool, shape)
+        layers += [conv, pool]
+    dense = Dense("Output", 5, activation="softmax")
+    return Architecture("random", input_shape, (*layers, Flatten(), dense))
+
+
+SERVED = []
+
+
+@settings(max_examples=60, derandomize=True, deadline=None, database=None)
+@given(architectures())
+def compare_random(architecture):
+    keras.utils.clear_session()
+    try:
+        blocks.plan(architecture)
+    except blocks.BlockError:
+        return
+    SERVED.append(architecture)
+    assert_equal(architecture)
+
+
+def test_random_networks_equal_the_plain_form():
+    compare_random()
+    assert len(SERVED) >= 30
+
+
+def test_the_articles_network_is_seven_by_seven_blocks_of_four():
+    sides = [stage.sides[0] for stage in blocks.plan(LENET5)]
+    assert [(side.blocks, side.taps, side.block) for side in sides] == [
+        (7, 2, 4),
+        (5, 3, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "text"),
+    [
+        (LENET5.change("C1", stride=2), "C1 has stride 2; blocks need stride 1."),
+        (
+            LENET5.change("S2", stride=1),
+            "S2 has windows that overlap or are padded",
+        ),
+        (
+            Architecture("flat", (8, 8, 1), (Flatten(), Dense("Output", 10))),
+            "flat has no pooling after a convolution",
+        ),
+        (
+            Architecture(
+                "pool", (8, 8, 1), (Pool("S1"), Flatten(), Dense("O", 10))
+            ),
+            "S1 does not follow a convolution",
+        ),
+    ],
+)
+def test_what_blocks_cannot_serve_is_refused_by_name(architecture, text):
+    with pytest.raises(blocks.BlockError) as caught:
+        blocks.plan(architecture)
+    assert text in str(caught.value)
+    assert str(caught.value).endswith("Use the plain form.")
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(
+        ValueError, match="form is 'fast'; expected one of plain, bl"
+    ):
+        blocks.choose(models.build(LENET5), LENET5, "fast")
+
+
+def test_a_checkpoint_of_one_form_goes_on_in_the_other(tmp_path):
+    options = {"splits": small.splits(), "report": None}
+    for first, then in (("plain", "blocks"), ("blocks", "plain")):
+        folder = tmp_path / first
+        training.train(RELU_MAX, run_dir=folder, epochs=1, form=first, **options)
+        run = training.train(
+            RELU_MAX, run_dir=folder, epochs=2, form=then, **options
+        )
+        assert [session["form"] for session in run.record.sessions] == [first, then]
+        model = models.build(RELU_MAX)
+        model.load_weights(folder / LAST)
+
+
+def test_the_loss_curves_agree_to_four_decimals_over_three_epochs(tmp_path):
+    curves = [
+        training.train(
+            LENET5,
+            small.splits(),
+            tmp_path / form,
+            epochs=3,
+            form=form,
+            report=None,
+        ).record
+        for form in blocks.FORMS
+    ]
+    for metric in ("loss", "val_loss"):
+        one, other = (record.column(metric) for record in curves)
+        np.testing.assert_allclose(one, other, rtol=0, atol=5e-5)
+
+
+def test_a_resumed_block_run_is_exact(tmp_path):
+    options = {"splits": small.splits(), "report": None, "form": "blocks"}
+    training.train(RELU_MAX, run_dir=tmp_path / "whole", epochs=3, **options)
+    training.train(RELU_MAX, run_dir=tmp_path / "parts", epochs=1, **options)
+    training.train(RELU_MAX, run_dir=tmp_path / "parts", epochs=3, **options)
+    small.assert_same_run(tmp_path / "parts", tmp_path / "whole")
