@@ -1,14 +1,19 @@
 """The network computed on blocks of pixels (space to depth): the same parameters and the same results.
 
 A convolution of 5×5 over one map gathers much and multiplies little. Rearranged so that a block of 4×4 pixels becomes 16
-maps (`tf.nn.space_to_depth` is the field's word), the same sums are a convolution of 2×2 from 16 to 96 maps, of which a
-processor does more in a second although more is to be done. Pooling then happens inside the blocks. Whether that is faster
-depends on the processor and on TensorFlow's own convolutions: `benchmarks/` measures it. Nothing is trained here, and no
-weight is copied: a `BlockForm` reads the variables of its model.
+maps (`tf.nn.space_to_depth` is the field's word), the same sums are one matrix product, with kernels that reach over 2×2
+blocks, and pooling joins whole maps. A processor does more of these sums in a second, although there are more of them.
+
+Between the layers an array is (maps, rows, columns, batch): the values that lie side by side in memory are those of one
+place in all the digits of a batch, so that every step runs along them. XLA, TensorFlow's compiler, makes one program of it.
+Chapter 14 derives the form and measures it. Nothing is trained here, and no weight is copied: a `BlockForm` reads the
+variables of its model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -168,14 +173,58 @@ def _selection(side: Side, first: bool) -> np.ndarray:
     return chosen.reshape(shape).swapaxes(2, 3)
 
 
-class PlainForm:
-    """A model's function as Keras computes it, on the same footing as `BlockForm`.
+class Form:
+    """One way to compute a model: how its images are laid out, and the function from these to the model's output.
+
+    Attributes:
+        name: "plain" or "blocks".
+        compiled: whether XLA is to compile what is computed in this form.
+    """
+
+    name: str
+    compiled: bool
+
+    def arrange(self, images: np.ndarray) -> np.ndarray:
+        """Return uint8 images (n, 28, 28) laid out for this form, once for all steps."""
+        raise NotImplementedError
+
+    def __call__(self, arranged: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Return the model's output, (batch, 10), for images that `arrange` laid out."""
+        raise NotImplementedError
+
+    def compile(self, function: Callable) -> Callable:
+        """Return the function as a graph, compiled by XLA where this form wants that."""
+        return tf.function(function, autograph=False, jit_compile=self.compiled)
+
+    def predict(self, images: np.ndarray, batch_size: int = 1000) -> np.ndarray:
+        """Return the model's output for uint8 images (n, 28, 28): float32 (n, 10)."""
+        return np.concatenate(
+            [
+                self._outputs(images[first : first + batch_size], batch_size)
+                for first in range(0, len(images), batch_size)
+            ]
+        )
+
+    def _outputs(self, images: np.ndarray, size: int) -> np.ndarray:
+        """Return the output for one batch, filled up to `size`: XLA compiles anew for each size."""
+        arranged = self.arrange(images)
+        missing = size - len(arranged)
+        arranged = np.pad(arranged, [(0, missing), *[(0, 0)] * (arranged.ndim - 1)])
+        return self._forward(tf.constant(arranged)).numpy()[: len(images)]
+
+    @cached_property
+    def _forward(self) -> Callable:
+        return self.compile(self.__call__)
+
+
+class PlainForm(Form):
+    """A model's function as Keras computes it.
 
     Args:
         model: any model that reads (batch, height, width, 1).
     """
 
-    name = "plain"
+    name, compiled = "plain", False
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
@@ -189,7 +238,7 @@ class PlainForm:
         return self.model(tf.cast(pixels, tf.float32) / 255.0, training=training)
 
 
-class BlockForm:
+class BlockForm(Form):
     """A model's function computed on blocks.
 
     Args:
@@ -200,7 +249,7 @@ class BlockForm:
         BlockError: the architecture cannot be computed on blocks.
     """
 
-    name = "blocks"
+    name, compiled = "blocks", True
 
     def __init__(self, model: keras.Model, architecture: Architecture) -> None:
         self.stages = plan(architecture)
@@ -212,9 +261,18 @@ class BlockForm:
         names = [layer.name for layer in architecture.layers]
         rest = names[names.index(_last(self.stages)) + 1 :]
         self.rest = [model.get_layer(name) for name in rest]
+        self.ones = {
+            stage.conv.name: tf.Variable(
+                tf.ones((_pooled_maps(stage), 1)), trainable=False
+            )
+            for stage in self.stages
+        }
 
     def arrange(self, images: np.ndarray) -> np.ndarray:
-        """Return uint8 images (n, 28, 28) as blocks: uint8 (n, blocks down, blocks across, pixels of a block)."""
+        """Return for each block of C1's output the pixels that its kernels read: uint8 (n, blocks, pixels).
+
+        The pixels of a window stand block by block, as the maps of later stages do.
+        """
         images = fit(images, self.input_shape)
         down, across = self.stages[0].sides
         rows, columns = (side.blocks + side.taps - 1 for side in (down, across))
@@ -226,23 +284,49 @@ class BlockForm:
         width = min(images.shape[2], part.shape[2])
         part[:, :height, :width] = images[:, :height, :width]
         cut = canvas.reshape(-1, rows, down.block, columns, across.block)
-        return cut.swapaxes(2, 3).reshape(len(images), rows, columns, -1)
+        blocks = cut.swapaxes(2, 3).reshape(len(images), rows, columns, -1)
+        windows = [
+            blocks[:, u : u + down.blocks, v : v + across.blocks]
+            for u, v in np.ndindex(down.taps, across.taps)
+        ]
+        count = down.blocks * across.blocks
+        return np.concatenate(windows, axis=-1).reshape(len(images), count, -1)
 
-    def __call__(self, blocks: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Return the model's output for blocks that `arrange` made."""
-        values = tf.cast(blocks, tf.float32) / 255.0
+    def __call__(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Return the model's output for windows that `arrange` made."""
+        pixels = windows.shape[-1]
+        windows = tf.transpose(tf.cast(windows, tf.float32) / 255.0, (1, 0, 2))
+        columns = tf.transpose(tf.reshape(windows, (-1, pixels)))
+        values = None
         for stage, layer, selector in self.layers:
-            values = _fit(values, stage)
-            kernel = _block_kernel(layer.kernel, selector, stage)
-            groups = stage.sides[0].block * stage.sides[1].block
-            sums = tf.nn.conv2d(values, kernel, 1, "VALID")
-            values = layer.activation(
-                tf.nn.bias_add(sums, tf.tile(layer.bias, [groups]))
-            )
-            values = _pool(values, stage)
+            if values is not None:
+                columns = _columns(_fit(values, stage), stage)
+            values = self._stage(columns, stage, layer, selector)
+        values = tf.transpose(values, (3, 1, 2, 0))
         for layer in self.rest:
             values = layer(values, training=training)
         return values
+
+    def _stage(
+        self,
+        columns: tf.Tensor,
+        stage: Stage,
+        layer: keras.Layer,
+        selector: tf.Tensor,
+    ) -> tf.Tensor:
+        """Return one convolution and its pooling, (maps, rows, columns, batch), from the pixels of its windows."""
+        kernel = _block_kernel(layer.kernel, selector, stage)
+        down, across = stage.sides
+        sums = tf.matmul(kernel, columns)
+        places = down.block * across.block
+        sums = tf.reshape(sums, (places, stage.conv.maps, -1))
+        values = layer.activation(sums + layer.bias[:, tf.newaxis])
+        maps = _pooled_maps(stage)
+        if stage.pool:
+            values = tf.reshape(values, (down.window * across.window, maps, -1))
+            ones = self.ones[stage.conv.name].value()
+            values = _pool(values, stage.pool.mode, ones)
+        return tf.reshape(values, (maps, down.blocks, across.blocks, -1))
 
 
 def _last(stages: list[Stage]) -> str:
@@ -250,57 +334,118 @@ def _last(stages: list[Stage]) -> str:
     return (stages[-1].pool or stages[-1].conv).name
 
 
+def _pooled_maps(stage: Stage) -> int:
+    """Return the maps that are left of a block when each of its pooling windows has become one value."""
+    kept = [side.block // side.window for side in stage.sides]
+    return kept[0] * kept[1] * stage.conv.maps
+
+
 def _selector(stage: Stage, first: bool) -> tf.Tensor:
     """Return the two sides' selections as one matrix: (cells of the block kernel without maps, cells of the kernel)."""
     down, across = (_selection(side, first) for side in stage.sides)
-    joined = np.einsum("urpax,vsqby->uvrspqabxy", down, across)
+    joined = np.einsum("urpax,vsqby->pqabuvrsxy", down, across)
     return tf.constant(joined.reshape(-1, down.shape[-1] * across.shape[-1]))
 
 
 def _block_kernel(
     kernel: tf.Tensor, selector: tf.Tensor, stage: Stage
 ) -> tf.Tensor:
-    """Return a kernel (height, width, maps in, maps out) laid out for blocks."""
+    """Return a kernel (height, width, maps in, maps out) as a matrix: (places of a block · maps out, window · maps in)."""
     down, across = stage.sides
     maps_in, maps_out = kernel.shape[2:]
     cells = tf.matmul(selector, tf.reshape(kernel, (-1, maps_in * maps_out)))
-    outputs = down.block * across.block
-    window = (down.taps, across.taps)
-    cells = tf.reshape(
-        cells, (*window, down.block * across.block, outputs, maps_in, maps_out)
-    )
-    cells = tf.transpose(cells, (0, 1, 2, 4, 3, 5))
-    return tf.reshape(
-        cells, (*window, down.block * across.block * maps_in, outputs * maps_out)
-    )
+    places = down.block * across.block
+    cells = tf.reshape(cells, (places, -1, maps_in, maps_out))
+    cells = tf.transpose(cells, (0, 3, 1, 2))
+    return tf.reshape(cells, (places * maps_out, -1))
 
 
 def _fit(values: tf.Tensor, stage: Stage) -> tf.Tensor:
     """Return the blocks that the stage reads: zeros put before and after, or what is not read cut off."""
-    margins, cut = [(0, 0)], [slice(None)]
+    margins, cut = [], []
     for side, have in zip(stage.sides, values.shape[1:3], strict=True):
         needed = side.blocks + side.taps - 1
         margins.append((side.lead, max(0, needed - side.lead - have)))
         cut.append(slice(needed))
     if any(before or after for before, after in margins):
-        values = tf.pad(values, [*margins, (0, 0)])
-    return values[tuple(cut)]
+        values = tf.pad(values, [(0, 0), *margins, (0, 0)])
+    return values[:, cut[0], cut[1]]
 
 
-def _pool(values: tf.Tensor, stage: Stage) -> tf.Tensor:
-    """Return the pooled maps, still as blocks: the groups of maps that one window holds become one group."""
-    if stage.pool is None:
-        return values
-    count = stage.sides[0].window * stage.sides[1].window
-    groups = tf.split(values, count, axis=3)
-    if stage.pool.mode == "average":
-        return tf.add_n(groups) / count
-    while len(groups) > 1:
-        groups = [tf.maximum(*groups[:2]), *groups[2:]]
-    return groups[0]
+def _columns(values: tf.Tensor, stage: Stage) -> tf.Tensor:
+    """Return the windows of blocks that the kernel reads, side by side: (window · maps, output blocks · batch).
+
+    Args:
+        values: (maps, rows, columns, batch), of which the kernel reads all.
+    """
+    down, across = stage.sides
+    maps, rows = values.shape[:2]
+
+    @tf.custom_gradient
+    def gather(values):
+        windows = [
+            values[:, u : u + down.blocks, v : v + across.blocks]
+            for u, v in np.ndindex(down.taps, across.taps)
+        ]
+        return tf.concat(windows, 0), scatter
+
+    def scatter(gradient):
+        """Add up what every window asks of a block; slices and stacks, since XLA is slow at sums of padded arrays."""
+        shape = (down.taps, across.taps * maps, down.blocks, across.blocks, -1)
+        gradient = _overlap(tf.reshape(gradient, shape), 1)
+        shape = (across.taps, maps, rows, across.blocks, -1)
+        return _overlap(tf.reshape(gradient, shape), 2)
+
+    return tf.reshape(gather(values), (down.taps * across.taps * maps, -1))
 
 
-Form = BlockForm | PlainForm
+def _overlap(parts: tf.Tensor, axis: int) -> tf.Tensor:
+    """Return the sum of the parts (along the first axis), each moved one further along `axis` than the part before."""
+    lines = [tf.unstack(part, axis=axis) for part in tf.unstack(parts)]
+    count = len(lines[0])
+    sums = [
+        tf.add_n(
+            [line[at - n] for n, line in enumerate(lines) if at - n in range(count)]
+        )
+        for at in range(count + len(lines) - 1)
+    ]
+    return tf.stack(sums, axis)
+
+
+def _pool(values: tf.Tensor, mode: str, ones: tf.Tensor) -> tf.Tensor:
+    """Return the average or the largest of each window.
+
+    Args:
+        values: (window, maps, places).
+        mode: "average" or "max"; of equal values the first in the window is the largest, as in TensorFlow.
+        ones: (maps, 1), from a variable. The gradient is divided by them: XLA computes what is cheap anew for each reader,
+            here for each value of a window, but a division once, if it cannot tell that it changes nothing.
+
+    Returns:
+        (maps, places).
+    """
+    count = values.shape[0]
+
+    @tf.custom_gradient
+    def average(values):
+        def gradient(of_pooled):
+            of_pooled = of_pooled / count / ones
+            return tf.broadcast_to(of_pooled, tf.shape(values))
+
+        return tf.add_n(tf.unstack(values)) / count, gradient
+
+    @tf.custom_gradient
+    def largest(values):
+        def gradient(of_pooled):
+            chosen = tf.argmax(values, 0, tf.int32)
+            places = tf.range(count)[:, tf.newaxis, tf.newaxis]
+            return tf.where(places == chosen, of_pooled / ones, 0.0)
+
+        return tf.reduce_max(values, 0), gradient
+
+    return average(values) if mode == "average" else largest(values)
+
+
 FORMS = ("plain", "blocks")
 
 

@@ -127,14 +127,14 @@ def train(
         say(f"Finished: {run_dir} holds {done} epochs, {epochs} asked for.")
         return Run(model, record, run_dir)
     record.sessions.append(_session(done, chosen))
-    loop = _Loop(model, chosen, splits.train)
+    loop = _Loop(model, chosen, splits.train, batch_size)
     for epoch in range(done + 1, epochs + 1):
         start = time.perf_counter()
         order = epoch_order(seed, epoch, len(splits.train))
         line = {"epoch": epoch}
-        line |= loop.epoch(order, batch_size, _Progress(epoch, epochs, report))
+        line |= loop.epoch(order, _Progress(epoch, epochs, report))
         line["training_seconds"] = round(time.perf_counter() - start, 3)
-        measured = loss_and_accuracy(model, splits.validation)
+        measured = loss_and_accuracy(model, splits.validation, chosen)
         line |= zip(("val_loss", "val_accuracy"), measured, strict=True)
         line["seconds"] = round(time.perf_counter() - start, 3)
         record.epochs.append(line)
@@ -320,55 +320,56 @@ def _write_record(record: Record, run_dir: Path) -> None:
 
 
 class _Loop:
-    """The training step, compiled once for a model, the form it is computed in, and its training digits."""
+    """The training step, made one program for a model, the form it is computed in, and its training digits."""
 
-    def __init__(self, model: keras.Model, form: Form, digits: Digits) -> None:
+    def __init__(
+        self, model: keras.Model, form: Form, digits: Digits, batch_size: int
+    ) -> None:
+        self.batch_size = min(batch_size, len(digits))
         pixels = tf.constant(form.arrange(digits.images))
         labels = tf.constant(digits.labels.astype(np.int32))
         loss_of, variables = model.loss, model.trainable_variables
 
-        def step(sums, rows):
-            """Take one step on the digits at these positions; add its loss and its number right to the sums."""
-            truth = tf.gather(labels, rows)
+        def step(rows):
+            """Take one step on the digits at these positions, −1 for none; return their losses' sum, the number right."""
+            there = rows >= 0
+            chosen = tf.maximum(rows, 0)
+            truth = tf.gather(labels, chosen)
+            weights = tf.cast(there, tf.float32)
             with tf.GradientTape() as tape:
-                probabilities = form(tf.gather(pixels, rows), training=True)
-                loss = loss_of(truth, probabilities)
+                probabilities = form(tf.gather(pixels, chosen), training=True)
+                losses = weights * loss_of.call(truth, probabilities)
+                loss = tf.reduce_sum(losses) / tf.reduce_sum(weights)
             model.optimizer.apply(tape.gradient(loss, variables), variables)
-            hits = tf.argmax(probabilities, 1, tf.int32) == truth
-            loss_sum = sums[0] + loss * tf.cast(tf.size(rows), tf.float32)
-            return loss_sum, sums[1] + tf.math.count_nonzero(hits)
+            hits = (tf.argmax(probabilities, 1, tf.int32) == truth) & there
+            return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.int32))
 
-        @tf.function(
-            autograph=False, input_signature=[tf.TensorSpec([None, None], tf.int32)]
-        )
-        def steps(batches):
-            """Take one step for each row of positions; return the sum of the digits' losses and the number right."""
-            return tf.foldl(
-                step, batches, (tf.constant(0.0), tf.constant(0, tf.int64))
-            )
+        def steps(batches, count):
+            """Take the first `count` of these steps; return the sum of the digits' losses and the number right."""
 
-        self.steps = steps
+            def take(number, loss, right):
+                more, hits = step(batches[number])
+                return number + 1, loss + more, right + hits
+
+            start = (tf.constant(0), tf.constant(0.0), tf.constant(0))
+            return tf.while_loop(lambda number, *_: number < count, take, start)[1:]
+
+        self.steps = form.compile(steps)
 
     def epoch(
-        self, order: np.ndarray, batch_size: int, progress: Callable[[float], None]
+        self, order: np.ndarray, progress: Callable[[float], None]
     ) -> dict[str, Any]:
         """Train once over the digits in this order; return the epoch's loss, accuracy and the loss along the way."""
-        whole = len(order) // batch_size * batch_size
-        batches = order[:whole].astype(np.int32).reshape(-1, batch_size)
-        calls = [
-            batches[first : first + STEPS_A_CALL]
-            for first in range(0, len(batches), STEPS_A_CALL)
-        ]
-        if whole < len(order):
-            calls.append(order[whole:].astype(np.int32)[np.newaxis])
+        calls, counts = self.batches(order)
         losses, hits, taken, along = [], 0, 0, []
-        for number, call in enumerate(calls, 1):
+        for number, (call, count) in enumerate(zip(calls, counts, strict=True), 1):
             loss, right = (
-                value.numpy().item() for value in self.steps(tf.constant(call))
+                value.numpy().item()
+                for value in self.steps(tf.constant(call), tf.constant(count))
             )
             losses.append(loss)
-            hits, taken = hits + right, taken + len(call)
-            if len(call) == STEPS_A_CALL:
+            hits, taken = hits + right, taken + count
+            if (call >= 0).all():
                 along.append([taken, round(loss / call.size, 5)])
             progress(number / len(calls))
         return {
@@ -377,10 +378,34 @@ class _Loop:
             "steps": along,
         }
 
+    def batches(self, order: np.ndarray) -> tuple[np.ndarray, list[int]]:
+        """Return an epoch's positions, int32 (calls, STEPS_A_CALL, batch_size), and the steps of each call.
 
-def loss_and_accuracy(model: keras.Model, digits: Digits) -> tuple[float, float]:
-    """Return (mean cross-entropy in nats a digit, share right) of the model on these digits."""
-    probabilities = models.predict(model, digits.images)
+        All calls have one form, since XLA compiles for each anew; what is missing in the last is −1.
+        """
+        a_call = STEPS_A_CALL * self.batch_size
+        calls = -(-len(order) // a_call)
+        rows = np.full(calls * a_call, -1, np.int32)
+        rows[: len(order)] = order
+        steps = -(-len(order) // self.batch_size)
+        counts = [
+            min(STEPS_A_CALL, steps - first)
+            for first in range(0, steps, STEPS_A_CALL)
+        ]
+        return rows.reshape(calls, STEPS_A_CALL, self.batch_size), counts
+
+
+def loss_and_accuracy(
+    model: keras.Model, digits: Digits, form: Form | None = None
+) -> tuple[float, float]:
+    """Return (mean cross-entropy in nats a digit, share right) of the model on these digits.
+
+    Args:
+        model: gives probabilities.
+        digits: what to look at.
+        form: of the model, to compute it in; None for Keras's own.
+    """
+    probabilities = (form or blocks.PlainForm(model)).predict(digits.images)
     of_truth = probabilities[np.arange(len(digits)), digits.labels].astype(
         np.float64
     )
