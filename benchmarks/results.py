@@ -177,11 +177,20 @@ def _title(result: dict[str, Any]) -> list[str]:
         warning.append(
             f"NOT IDLE: other programs used the machine beside {', '.join(busy)}; do not quote these numbers"
         )
+    onednn = result["settings"]["onednn"]
+    switched = (
+        []
+        if onednn is None
+        else [
+            f"TensorFlow's oneDNN operations switched {'on' if onednn else 'off'}"
+        ]
+    )
     return [
         *warning,
         f"An epoch of {data['training_digits']:,} digits, {machine['threads']} threads; "
         f"median of {result['settings']['rounds']} rounds after a first epoch kept apart",
         f"{machine['cpu']}; {versions}",
+        *switched,
         *result["notes"],
     ]
 

@@ -87,7 +87,14 @@ def parser() -> Parser:
         "--accuracy",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help=f"also train to {GOAL:.1%} of the validation digits; default: yes",
+        help=f"also train to {GOAL:.1%} of the validation digits; default: yes".replace(
+            "%", "%%"
+        ),
+    )
+    add(
+        "--onednn",
+        action=argparse.BooleanOptionalAction,
+        help="switch TensorFlow's oneDNN operations on or off; default: as TensorFlow finds the processor",
     )
     add("--digits", type=at_least(12), help="only the first so many, to try it out")
     add(
@@ -153,8 +160,13 @@ def child(
     python = options.python if kind == "torch" else sys.executable
     command = [python, HERE / "programs.py", kind, "--batch-size", batch_size]
     command += ["--threads", options.threads, *arguments]
+    environment = dict(os.environ)
+    if options.onednn is not None:
+        environment["TF_ENABLE_ONEDNN_OPTS"] = str(int(options.onednn))
     others = load.Others()
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env=environment
+    )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it wrote nothing"])[-1]
         raise BenchmarkError(f"{name} ended with code {done.returncode}: {last}")
@@ -240,7 +252,9 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "data": {"source": dataset.source, "training_digits": len(train)},
         "machine": machine(answers, options.threads),
-        "settings": {name: getattr(options, name) for name in ("rounds", "epochs")},
+        "settings": {
+            name: getattr(options, name) for name in ("rounds", "epochs", "onednn")
+        },
         "notes": notes,
         "flop_a_training_image": results.flop(),
         **result,

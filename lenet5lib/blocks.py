@@ -12,8 +12,11 @@ variables of its model.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -74,8 +77,8 @@ def plan(architecture: Architecture) -> list[Stage]:
     """Return how the convolutions and poolings of an architecture are computed on blocks, in order.
 
     Raises:
-        BlockError: a convolution with a stride, a pooling whose windows overlap or are padded, two poolings in a row, or no
-            pooling at all; the layer is named.
+        BlockError: a convolution with a stride or with softmax, a pooling whose windows overlap or are padded, two poolings
+            in a row, or no pooling at all; the layer is named.
 
     >>> from lenet5lib.spec import LENET5
     >>> [stage.sides[0].block for stage in plan(LENET5)]
@@ -117,6 +120,10 @@ def _pairs(architecture: Architecture) -> list[tuple[Conv, Pool | None, tuple]]:
             if pair(layer.stride) != (1, 1):
                 raise BlockError(
                     f"{layer.name} has stride {layer.stride}; blocks need stride 1. Use the plain form."
+                )
+            if layer.activation == "softmax":
+                raise BlockError(
+                    f"{layer.name} has softmax over its maps, which blocks keep apart. Use the plain form."
                 )
             found.append([layer, None, (inputs, outputs, outputs)])
         elif isinstance(layer, Pool):
@@ -196,25 +203,18 @@ class Form:
         """Return the function as a graph, compiled by XLA where this form wants that."""
         return tf.function(function, autograph=False, jit_compile=self.compiled)
 
-    def predict(self, images: np.ndarray, batch_size: int = 1000) -> np.ndarray:
-        """Return the model's output for uint8 images (n, 28, 28): float32 (n, 10)."""
-        return np.concatenate(
-            [
-                self._outputs(images[first : first + batch_size], batch_size)
-                for first in range(0, len(images), batch_size)
-            ]
+    def predict(self, arranged: np.ndarray, batch_size: int = 1000) -> np.ndarray:
+        """Return the model's output for images that `arrange` laid out: float32 (n, 10)."""
+        batches = (
+            arranged[first : first + batch_size]
+            for first in range(0, len(arranged), batch_size)
         )
-
-    def _outputs(self, images: np.ndarray, size: int) -> np.ndarray:
-        """Return the output for one batch, filled up to `size`: XLA compiles anew for each size."""
-        arranged = self.arrange(images)
-        missing = size - len(arranged)
-        arranged = np.pad(arranged, [(0, missing), *[(0, 0)] * (arranged.ndim - 1)])
-        return self._forward(tf.constant(arranged)).numpy()[: len(images)]
+        return np.concatenate([self._forward(batch).numpy() for batch in batches])
 
     @cached_property
     def _forward(self) -> Callable:
-        return self.compile(self.__call__)
+        # A graph of TensorFlow's own: for some batches it is made in less time than XLA compiles.
+        return tf.function(self.__call__, autograph=False, reduce_retracing=True)
 
 
 class PlainForm(Form):
@@ -446,15 +446,43 @@ def _pool(values: tf.Tensor, mode: str, ones: tf.Tensor) -> tf.Tensor:
     return average(values) if mode == "average" else largest(values)
 
 
-FORMS = ("plain", "blocks")
+FORMS = ("auto", "plain", "blocks")
 
 
 def choose(model: keras.Model, architecture: Architecture, form: str) -> Form:
-    """Return the form, "plain" or "blocks", in which to compute a model.
+    """Return the form in which to compute a model.
+
+    Args:
+        model: built from the architecture.
+        architecture: what it was built from.
+        form: "plain", "blocks", or "auto": blocks on a CPU for an architecture that allows them, else plain.
 
     Raises:
         BlockError: "blocks" was asked for and the architecture does not allow them.
         ValueError: another word.
     """
     require_choice("form", form, FORMS)
-    return PlainForm(model) if form == "plain" else BlockForm(model, architecture)
+    if form == "blocks":
+        return BlockForm(model, architecture)
+    if form == "auto" and not tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(BlockError):
+            return BlockForm(model, architecture)
+    return PlainForm(model)
+
+
+@cache
+def compiles() -> bool:
+    """Return whether XLA can compile here; what it says on stderr when it is first used is held back."""
+    double = tf.function(lambda x: x + x, jit_compile=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        double(tf.constant(1.0))
+    except tf.errors.OpError:
+        return False
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    return True

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from keras import layers as keras_layers
 
-from lenet5lib import arithmetic
+from lenet5lib import arithmetic, blocks
 from lenet5lib.data import prepare
 from lenet5lib.spec import (
     LENET5,
@@ -99,7 +99,9 @@ def build(architecture: Architecture, seed: int = 0) -> keras.Model:
     values = inputs
     for layer in all_layers(architecture, seed):
         values = layer(values)
-    return keras.Model(inputs, values, name="LeNet-5")
+    model = keras.Model(inputs, values, name="LeNet-5")
+    model.architecture = architecture
+    return model
 
 
 class ArticleModel(keras.Model):
@@ -305,12 +307,17 @@ def weights(model: keras.Model) -> dict[str, tuple[np.ndarray, ...]]:
 def predict(
     model: keras.Model, images: np.ndarray, batch_size: int = 1000
 ) -> np.ndarray:
-    """Return the model's probabilities for uint8 images (n, 28, 28): float32 (n, 10)."""
-    batches = (
-        images[first : first + batch_size]
-        for first in range(0, len(images), batch_size)
+    """Return the model's probabilities for uint8 images (n, 28, 28): float32 (n, 10).
+
+    A model that `build` made is computed in the form that is fast here, see `blocks`; any other as Keras computes it.
+    """
+    architecture = getattr(model, "architecture", None)
+    form = (
+        blocks.choose(model, architecture, "auto")
+        if architecture
+        else blocks.PlainForm(model)
     )
-    return np.concatenate([_outputs(model, batch) for batch in batches])
+    return form.predict(form.arrange(images), batch_size)
 
 
 def activations(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:

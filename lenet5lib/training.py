@@ -30,6 +30,9 @@ from lenet5lib.data import Digits, Splits
 from lenet5lib.records import Record
 from lenet5lib.spec import Architecture, require_size
 
+BLOCKS_FROM = 20_000
+"""Training digits from which "auto" takes the block form: for fewer, compiling it takes longer than it saves."""
+
 STEPS_A_CALL = 100
 """Steps that TensorFlow takes for each call from Python; each full call adds one point to the record's `steps`."""
 
@@ -82,7 +85,7 @@ def train(
     learning_rate: float = 0.001,
     seed: int = 0,
     resume: bool = True,
-    form: str = "plain",
+    form: str = "auto",
     report: Callable[[str], Any] | None = print,
 ) -> Run:
     """Train with Adam and sparse categorical cross-entropy, keep the best weights, and resume what the folder holds.
@@ -99,7 +102,8 @@ def train(
         learning_rate: Adam's step size.
         seed: fixes the initial weights and the order of the digits.
         resume: go on from the folder's checkpoint; if False, an earlier run is moved aside, never deleted.
-        form: "plain", as Keras computes the network, or "blocks" (see `blocks`). A checkpoint of one goes on in the other.
+        form: "plain", as Keras computes the network; "blocks", which is faster on a CPU (see `blocks`); "auto", blocks on a
+            CPU from 20,000 digits on. The record says which. A checkpoint of one form goes on in the other.
         report: receives a line of text an epoch; None for silence.
 
     Returns:
@@ -120,7 +124,7 @@ def train(
     if not resume:
         _move_aside(run_dir, say)
     model = _compiled(models.build(architecture, seed), learning_rate)
-    chosen = blocks.choose(model, architecture, form)
+    chosen = _form(model, architecture, form, len(splits.train))
     record = _open(run_dir, model, config, say)
     done = len(record.epochs)
     if done >= epochs:
@@ -128,19 +132,35 @@ def train(
         return Run(model, record, run_dir)
     record.sessions.append(_session(done, chosen))
     loop = _Loop(model, chosen, splits.train, batch_size)
+    validation = chosen.arrange(splits.validation.images)
     for epoch in range(done + 1, epochs + 1):
         start = time.perf_counter()
         order = epoch_order(seed, epoch, len(splits.train))
         line = {"epoch": epoch}
         line |= loop.epoch(order, _Progress(epoch, epochs, report))
         line["training_seconds"] = round(time.perf_counter() - start, 3)
-        measured = loss_and_accuracy(model, splits.validation, chosen)
+        probabilities = chosen.predict(validation)
+        measured = _measures(probabilities, splits.validation.labels)
         line |= zip(("val_loss", "val_accuracy"), measured, strict=True)
         line["seconds"] = round(time.perf_counter() - start, 3)
         record.epochs.append(line)
         _save(model, record, run_dir)
         say(_line(record.epochs[-1], epochs))
     return Run(model, record, run_dir)
+
+
+def _form(
+    model: keras.Model, architecture: Architecture, form: str, digits: int
+) -> Form:
+    """Return the form to train in; "auto" is settled here, where the number of digits is known."""
+    if form == "auto" and (digits < BLOCKS_FROM or not blocks.compiles()):
+        form = "plain"
+    chosen = blocks.choose(model, architecture, form)
+    if chosen.compiled and not blocks.compiles():
+        raise RunError(
+            "XLA, TensorFlow's compiler, does not work here, and form 'blocks' needs it. Use form 'plain'."
+        )
+    return chosen
 
 
 def _require_rate(learning_rate: float) -> float:
@@ -395,24 +415,16 @@ class _Loop:
         return rows.reshape(calls, STEPS_A_CALL, self.batch_size), counts
 
 
-def loss_and_accuracy(
-    model: keras.Model, digits: Digits, form: Form | None = None
-) -> tuple[float, float]:
-    """Return (mean cross-entropy in nats a digit, share right) of the model on these digits.
+def loss_and_accuracy(model: keras.Model, digits: Digits) -> tuple[float, float]:
+    """Return (mean cross-entropy in nats a digit, share right) of the model on these digits."""
+    return _measures(models.predict(model, digits.images), digits.labels)
 
-    Args:
-        model: gives probabilities.
-        digits: what to look at.
-        form: of the model, to compute it in; None for Keras's own.
-    """
-    probabilities = (form or blocks.PlainForm(model)).predict(digits.images)
-    of_truth = probabilities[np.arange(len(digits)), digits.labels].astype(
-        np.float64
-    )
+
+def _measures(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Return (mean cross-entropy in nats a digit, share right) of probabilities (n, 10) for labels (n,)."""
+    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     loss = -np.log(of_truth.clip(keras.config.epsilon(), 1)).mean()
-    return float(loss), float(
-        (probabilities.argmax(axis=1) == digits.labels).mean()
-    )
+    return float(loss), float((probabilities.argmax(axis=1) == labels).mean())
 
 
 def gradient_sizes(model: keras.Model, digits: Digits) -> pd.Series:

@@ -1,5 +1,9 @@
 """The block form: the same outputs, gradients and checkpoints as the plain form, on random shapes too."""
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lenet5lib import arithmetic, blocks, models, training
+from lenet5lib import arithmetic, blocks, data, models, training
 from lenet5lib.checkpoint import LAST
 from lenet5lib.spec import (
     LENET5,
@@ -27,24 +31,36 @@ RELU_MAX = (
 )
 
 
-def both(architecture, count=6):
+BOTH = ("plain", "blocks")
+
+
+def both(architecture, count=6, compiled=False):
     """Return (outputs, gradients) of the plain form and of the block form, on the same random images."""
     model = models.build(architecture, seed=1)
     rng = np.random.default_rng(0)
     shape = (count, *architecture.input_shape[:2])
     images = rng.integers(0, 256, shape).astype(np.uint8)
     found = []
-    for name in blocks.FORMS:
+    for name in BOTH:
         form = blocks.choose(model, architecture, name)
-        with tf.GradientTape() as tape:
-            outputs = form(form.arrange(images))
-            loss = tf.reduce_mean(outputs**2 * np.arange(1, outputs.shape[1] + 1))
-        found.append((outputs, tape.gradient(loss, model.trainable_variables)))
+
+        def compute(arranged, form=form):
+            with tf.GradientTape() as tape:
+                outputs = form(arranged)
+                scale = np.arange(1, outputs.shape[1] + 1, dtype="f4")
+                loss = tf.reduce_mean(outputs**2 * scale)
+            return outputs, tape.gradient(loss, model.trainable_variables)
+
+        if compiled:
+            compute = form.compile(compute)
+        found.append(compute(tf.constant(form.arrange(images))))
     return found
 
 
-def assert_equal(architecture):
-    (outputs, gradients), (other_outputs, other_gradients) = both(architecture)
+def assert_equal(architecture, **options):
+    (outputs, gradients), (other_outputs, other_gradients) = both(
+        architecture, **options
+    )
     np.testing.assert_allclose(outputs, other_outputs, rtol=0, atol=1e-6)
     for one, other in zip(gradients, other_gradients, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
@@ -63,6 +79,38 @@ def assert_equal(architecture):
 )
 def test_outputs_and_gradients_equal_the_plain_form(architecture):
     assert_equal(architecture)
+
+
+@pytest.mark.parametrize("architecture", [LENET5, LENET5_32, RELU_MAX])
+def test_what_xla_compiles_equals_the_plain_form(architecture):
+    assert_equal(architecture, compiled=True)
+
+
+@pytest.mark.parametrize("mode", ["average", "max"])
+def test_equal_values_in_a_window_get_the_gradient_that_tensorflow_gives(mode):
+    # Pixels of 0 and 1 under a kernel of one cell: many windows hold their largest value more than once.
+    architecture = Architecture(
+        "ties",
+        (8, 8, 1),
+        (
+            Conv("C1", maps=1, kernel_size=1),
+            Pool("S1", mode),
+            Conv("C2", maps=2, kernel_size=3),
+            Pool("S2", mode),
+            Flatten(),
+            Dense("Output", 3),
+        ),
+    )
+    model = models.build(architecture, seed=1)
+    images = np.random.default_rng(0).integers(0, 2, (5, 8, 8)).astype(np.uint8)
+    found = []
+    for name in BOTH:
+        form = blocks.choose(model, architecture, name)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(form(form.arrange(images * 255)) ** 2)
+        found.append(tape.gradient(loss, model.trainable_variables))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
 
 @st.composite
@@ -123,6 +171,10 @@ def test_the_articles_network_is_seven_by_seven_blocks_of_four():
     [
         (LENET5.change("C1", stride=2), "C1 has stride 2; blocks need stride 1."),
         (
+            LENET5.change("C3", activation="softmax"),
+            "C3 has softmax over its maps, which blocks keep apart.",
+        ),
+        (
             LENET5.change("S2", stride=1),
             "S2 has windows that overlap or are padded",
         ),
@@ -145,9 +197,60 @@ def test_what_blocks_cannot_serve_is_refused_by_name(architecture, text):
     assert str(caught.value).endswith("Use the plain form.")
 
 
+def test_auto_is_blocks_where_they_serve_and_plain_elsewhere(monkeypatch):
+    strided = LENET5.change("C1", stride=2)
+    for architecture, expected in ((LENET5, "blocks"), (strided, "plain")):
+        form = blocks.choose(models.build(architecture), architecture, "auto")
+        assert form.name == expected
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert blocks.choose(models.build(LENET5), LENET5, "auto").name == "plain"
+
+
+@pytest.mark.parametrize(
+    ("digits", "works", "expected"),
+    [(20_000, True, "blocks"), (19_999, True, "plain"), (60_000, False, "plain")],
+)
+def test_auto_trains_on_blocks_from_20_000_digits_where_xla_works(
+    monkeypatch, digits, works, expected
+):
+    monkeypatch.setattr(blocks, "compiles", lambda: works)
+    model = models.build(LENET5)
+    assert training._form(model, LENET5, "auto", digits).name == expected
+
+
+def test_blocks_without_xla_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "compiles", lambda: False)
+    with pytest.raises(
+        training.RunError, match=r"XLA, TensorFlow's compiler, does"
+    ):
+        training.train(LENET5, small.splits(), tmp_path, epochs=1, form="blocks")
+
+
+def test_xla_works_here_and_says_nothing():
+    code = "from lenet5lib import blocks; print(blocks.compiles())"
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "True\n"
+    assert "XLA" not in done.stderr
+
+
+def test_predictions_are_computed_on_blocks_and_equal_those_of_keras():
+    model = models.build(LENET5)
+    images = np.random.default_rng(0).integers(0, 256, (23, 28, 28), np.uint8)
+    plain = model(data.prepare(images))
+    np.testing.assert_allclose(
+        models.predict(model, images, batch_size=10), plain, rtol=0, atol=1e-6
+    )
+
+
 def test_an_unknown_form_is_refused():
     with pytest.raises(
-        ValueError, match="form is 'fast'; expected one of plain, bl"
+        ValueError, match="form is 'fast'; expected one of auto, pl"
     ):
         blocks.choose(models.build(LENET5), LENET5, "fast")
 
@@ -175,7 +278,7 @@ def test_the_loss_curves_agree_to_four_decimals_over_three_epochs(tmp_path):
             form=form,
             report=None,
         ).record
-        for form in blocks.FORMS
+        for form in BOTH
     ]
     for metric in ("loss", "val_loss"):
         one, other = (record.column(metric) for record in curves)
