@@ -360,6 +360,35 @@ def _block_kernel(
     return tf.reshape(cells, (places * maps_out, -1))
 
 
+def kernel_matrix(
+    architecture: Architecture, layer_name: str, kernel: np.ndarray
+) -> np.ndarray:
+    """Return a convolution's kernel as the matrix that multiplies its windows of blocks.
+
+    Args:
+        architecture: in which the layer stands; what is pooled after it decides its blocks.
+        layer_name: of the convolution.
+        kernel: (height, width, maps in, maps out).
+
+    Returns:
+        float32 (places of a block · maps out, values of a window). Places stand in the order of the pooling windows' cells;
+        the values of a window stand block by block, in each block row by row, for each pixel all its maps.
+
+    Raises:
+        BlockError: the architecture cannot be computed on blocks.
+        KeyError: no such convolution.
+    """
+    stages = plan(architecture)
+    stage = next((one for one in stages if one.conv.name == layer_name), None)
+    if stage is None:
+        raise KeyError(
+            f"no convolution {layer_name!r} in {architecture.name}; it has {', '.join(one.conv.name for one in stages)}"
+        )
+    selector = _selector(stage, first=stage is stages[0])
+    kernel = tf.constant(kernel, tf.float32)
+    return _block_kernel(kernel, selector, stage).numpy()
+
+
 def _fit(values: tf.Tensor, stage: Stage) -> tf.Tensor:
     """Return the blocks that the stage reads: zeros put before and after, or what is not read cut off."""
     margins, cut = [], []

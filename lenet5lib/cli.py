@@ -38,6 +38,7 @@ def train(options: argparse.Namespace) -> None:
         learning_rate=options.learning_rate,
         seed=options.seed,
         resume=options.resume,
+        form=options.form,
     )
     best = run.record.best
     print(
@@ -174,6 +175,12 @@ def parser() -> argparse.ArgumentParser:
         default=0,
         metavar="N",
         help="initial weights and order (default: 0)",
+    )
+    added.add_argument(
+        "--form",
+        choices=("auto", "plain", "blocks"),
+        default="auto",
+        help="how the network is computed: as Keras does, on blocks, or whichever is faster here (default: auto)",
     )
     text = "go on from the folder's checkpoint (default), or move the old run aside and start anew"
     added.add_argument(

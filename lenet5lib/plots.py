@@ -699,3 +699,109 @@ def vectors(layers: Mapping[str, np.ndarray]) -> Figure:
         if len(values) <= 10:
             ax.set_xticks(range(len(values)))
     return figure
+
+
+@_styled
+def block_matrix(matrix: np.ndarray, block: int) -> Figure:
+    """Draw a kernel laid out for blocks as a matrix with its numbers, zeros as dots, a line between the blocks.
+
+    Args:
+        matrix: (places, values of a window), of one map in and one out.
+        block: pixels in a block.
+    """
+    figure, axes = _figure(7.2, 0.5 + 0.45 * len(matrix))
+    ax = axes[0, 0]
+    limit = np.abs(matrix).max()
+    ax.imshow(matrix, cmap="PuOr", vmin=-2 * limit, vmax=2 * limit, aspect="auto")
+    for (row, column), value in np.ndenumerate(matrix):
+        text = f"{value:g}" if value else "·"
+        ax.text(column, row, text, ha="center", va="center", fontsize=9)
+    for line in range(block, matrix.shape[1], block):
+        ax.axvline(line - 0.5, color=COLOURS["convolution"], linewidth=2)
+    _blank(ax)
+    ax.set_xlabel("pixels of the window, block by block")
+    ax.set_ylabel("outputs")
+    return figure
+
+
+@_styled
+def roofline(
+    points: Mapping[str, tuple[str, str, float, float]],
+    limit: float,
+    bandwidth: float,
+) -> Figure:
+    """Draw measured layers under the two limits of a machine, both axes logarithmic.
+
+    Args:
+        points: name to (kind of layer, "plain" or "blocks", FLOP a byte, FLOP a second).
+        limit: FLOP a second of a large matrix product.
+        bandwidth: bytes a second of a large copy.
+    """
+    figure, axes = _figure(7.2, 4.2)
+    ax = axes[0, 0]
+    reach = [point[2] for point in points.values()]
+    ends = np.array([min(*reach, limit / bandwidth) / 2, max(reach) * 3])
+    inner = np.sort(np.append(ends, limit / bandwidth))
+    roof = np.minimum(limit, inner * bandwidth) / 1e9
+    ax.loglog(inner, roof, color="#333333", linewidth=1.5)
+    note = {"color": "#333333", "fontsize": 9}
+    ax.text(ends[1], limit / 1e9 * 1.08, "matrix product", ha="right", **note)
+    ax.text(inner[0], roof[0] * 1.5, "memory", ha="left", **note)
+    for name, (kind, form, intensity, rate) in points.items():
+        ax.plot(
+            intensity,
+            rate / 1e9,
+            "s" if form == "blocks" else "o",
+            color=COLOURS[kind],
+            markerfacecolor=COLOURS[kind] if form == "blocks" else "none",
+            markersize=8,
+            markeredgewidth=2,
+        )
+        ax.annotate(
+            name,
+            (intensity, rate / 1e9),
+            (8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    ax.set_xlabel("work for each byte (FLOP a byte)")
+    ax.set_ylabel("useful work (GFLOP a second)")
+    ax.set_ylim(top=limit / 1e9 * 2)
+    return figure
+
+
+@_styled
+def epoch_seconds(
+    programs: Mapping[str, tuple[float, float, float]], ours: Sequence[str]
+) -> Figure:
+    """Draw the seconds that programs take for an epoch, a line from the fastest to the slowest measurement on each bar.
+
+    Args:
+        programs: name to (median, fastest, slowest).
+        ours: the names to set apart in colour.
+    """
+    figure, axes = _figure(7.2, 0.9 + 0.34 * len(programs))
+    ax = axes[0, 0]
+    median, fastest, slowest = map(np.array, zip(*programs.values(), strict=True))
+    colours = [SERIES[0] if name in ours else SERIES[4] for name in programs]
+    bars = ax.barh(
+        list(programs),
+        median,
+        color=colours,
+        xerr=(median - fastest, slowest - median),
+        error_kw={"ecolor": "#222222", "elinewidth": 1, "capsize": 2},
+    )
+    for bar, value, end in zip(bars, median, slowest, strict=True):
+        ax.text(
+            end + max(slowest) * 0.015,
+            bar.get_y() + bar.get_height() / 2,
+            f"{value:.1f} s",
+            va="center",
+            fontsize=9,
+        )
+    ax.set_xlim(0, max(slowest) * 1.12)
+    ax.set_xlabel("seconds for an epoch of 60,000 digits")
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    return figure

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from lenet5lib.spec import LENET5
-
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
@@ -29,23 +27,6 @@ def run(*arguments: object) -> subprocess.CompletedProcess:
         env=os.environ | {"LENET5_MNIST": "stand-in"},
         timeout=120,
     )
-
-
-@pytest.mark.usefixtures("modules")
-def test_counts_of_operations():
-    import work
-
-    useful, executed = work.useful_macs(LENET5), work.executed_macs(LENET5)
-    dense = {"C5": 400 * 120, "F6": 120 * 84, "Output": 84 * 10}
-    assert useful == {"C1": 117_600, "C3": 240_000, **dense}
-    assert sum(useful.values()) == 416_520
-    assert executed == {
-        "C1": 7 * 7 * 2 * 2 * 16 * 96,
-        "C3": 5 * 5 * 3 * 3 * 24 * 64,
-        **dense,
-    }
-    assert work.training_flop(useful) == 2 * (3 * 416_520 - 117_600) == 2_263_920
-    assert work.training_flop(executed) == 3_631_344
 
 
 @pytest.mark.usefixtures("modules")
