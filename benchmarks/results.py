@@ -14,6 +14,7 @@ from lenet5lib.spec import LENET5
 
 PAIRS = (
     ("ours-32", "article-32"),
+    ("ours-32", "keras-32"),
     ("ours-32", "torch-32"),
     ("ours-128", "keras-128"),
     ("ours-128", "torch-128"),

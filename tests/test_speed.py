@@ -1,5 +1,7 @@
 """The counting of work, the measuring, and the recorded benchmarks that chapter 14 reads."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -135,3 +137,13 @@ def test_the_table_of_a_record_is_computed_from_its_measurements(name):
         assert row["useful GFLOP/s"] == pytest.approx(rate)
         share = 100 * rate / result["limit"]["gflops"]
         assert row["useful, % of limit"] == pytest.approx(share)
+
+
+def test_ratios_on_a_page_are_the_records():
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    ratios = speed.recorded()["ratios"]
+    quoted = [
+        f"{ratios[f'ours-{pair}']['median']:.1f}"
+        for pair in ("32 vs article-32", "32 vs torch-32", "128 vs torch-128")
+    ]
+    assert f"{quoted[0]}, {quoted[1]} and {quoted[2]} times as fast" in text
