@@ -306,17 +306,21 @@ def test_a_process_killed_at_any_moment_loses_nothing(tmp_path):
     assert len(records.read(run_dir).resume_points) == 5
 
 
-def test_an_interrupted_process_says_how_to_go_on(place, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_process_that_is_asked_to_stop_saves_and_says_how_to_go_on(
+    place, tmp_path, number, code
+):
     process = start(place, tmp_path / "run", 2000)
     wait_for_epoch(process)
     time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert (
-        errors
-        == "interrupted; the same command goes on from the last saved epoch\n"
-    )
+    assert process.returncode == code
+    name = signal.Signals(number).name
+    assert errors.startswith(f"Stopped by {name} ")
+    assert errors.endswith(", and saved. The same command goes on from there.\n")
     assert small.leftovers(tmp_path / "run") == set()
     reached = checkpoint.read_record(tmp_path / "run" / LAST)
     assert (
