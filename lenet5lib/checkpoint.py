@@ -24,8 +24,6 @@ from lenet5lib.spec import Architecture
 LAST, BEST = "last.weights.h5", "best.weights.h5"
 PREVIOUS = "previous.weights.h5"
 """The checkpoint before the last, kept in case the last is damaged."""
-DAMAGED = "damaged.weights.h5"
-"""The name to which a damaged last checkpoint is moved when training goes on from the previous one."""
 RECORD_ATTRIBUTE = "lenet5lib record"
 SEAL = b"lenet5lib sha256 "
 """What the last bytes of a checkpoint begin with; the digest follows, 64 hexadecimal digits."""
@@ -40,9 +38,16 @@ class DamagedError(CheckpointError):
 
 
 def save(
-    model: keras.Model, record: Record, path: Path, with_optimizer: bool = True
+    model: keras.Model,
+    record: Record,
+    path: Path,
+    with_optimizer: bool = True,
+    previous: Path | None = None,
 ) -> None:
     """Save weights, optimizer (unless told otherwise) and record as one file, in one step.
+
+    With `previous`, what `path` held before is kept under that name: the new file is on the disk before the older one is
+    given up, so that at every instant two whole checkpoints are there.
 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written to; an earlier file at `path` is left whole.
@@ -54,11 +59,15 @@ def save(
     with h5py.File(memory, "r+") as file:
         file.attrs[RECORD_ATTRIBUTE] = _chunks(record.to_json())
     try:
-        files.write(path, memory.getvalue() + _seal(memory.getvalue()))
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(memory.getvalue() + _seal(memory.getvalue()))
+            if previous and path.exists():
+                files.flush(temporary)
+                files.keep(path, previous)
     except OSError as error:
         raise CheckpointError(
             f"could not save {path}: {error.strerror}. What was saved before is whole. Free space or make the folder "
-            "writable, then start again with the same command; it goes on from the last saved epoch."
+            "writable, then start again with the same command; it goes on from what was saved last."
         ) from error
 
 
@@ -67,24 +76,6 @@ class _Memory(io.BytesIO):
 
     def __str__(self) -> str:
         return "memory.weights.h5"  # Keras asks every file for its name.
-
-
-def keep_previous(run_dir: Path) -> None:
-    """Keep the last checkpoint of a run under the name of the previous one, in one step, while it is still the last.
-
-    Raises:
-        CheckpointError: the disk is full or the folder cannot be written to; nothing is lost.
-    """
-    last = run_dir / LAST
-    if not last.exists():
-        return
-    try:
-        files.keep(last, run_dir / PREVIOUS)
-    except OSError as error:
-        raise CheckpointError(
-            f"could not save {run_dir / PREVIOUS}: {error.strerror}. What was saved before is whole. Free space or make "
-            "the folder writable, then start again with the same command; it goes on from the last saved epoch."
-        ) from error
 
 
 def newest(run_dir: Path) -> tuple[Path | None, str | None]:
@@ -111,8 +102,7 @@ def newest(run_dir: Path) -> tuple[Path | None, str | None]:
         reason = f"there is no {LAST} in {run_dir}"
     else:
         return None, None
-    done = len(read_record(previous).epochs)
-    return previous, f"{reason}. Going on from {PREVIOUS}, after epoch {done}."
+    return previous, f"{reason}. Going on from {PREVIOUS}"
 
 
 def load(model: keras.Model, path: Path) -> Record:

@@ -18,7 +18,7 @@ try:
 except ImportError:  # Windows.
     fcntl = None
 
-LOCK = ".lock"
+LOCK = ".lenet5lib-lock"
 
 
 class LockedError(ValueError):
@@ -59,6 +59,16 @@ def write(path: Path, contents: bytes) -> None:
         temporary.write_bytes(contents)
 
 
+def flush(path: Path) -> None:
+    """Wait until the contents of a file are on the disk.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def keep(path: Path, other: Path) -> None:
     """Give a file a second name, in one step, in place of what has that name; without copying where the disk allows.
 
@@ -67,17 +77,23 @@ def keep(path: Path, other: Path) -> None:
     """
     temporary = other.with_name(f".{os.getpid()}-{other.name}")
     try:
-        os.link(path, temporary)
-    except OSError:
-        write(other, path.read_bytes())
-        return
-    temporary.replace(other)
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+        except OSError:
+            write(other, path.read_bytes())
+        else:
+            temporary.replace(other)
+    finally:  # Where both names were of one file already, the rename did nothing.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path, names: tuple[str, ...]) -> None:
-    """Remove what processes that died while they wrote these files have left in a folder; touch nothing else."""
-    if fcntl is None:  # Without a lock the process might be alive.
-        return
+    """Remove what processes that died while they wrote these files have left in a folder; touch nothing else.
+
+    To be called by the process that holds the folder's lock: what is removed would otherwise belong to a living one.
+    """
     pattern = re.compile(rf"\.\d+-({'|'.join(map(re.escape, names))})")
     for path in folder.iterdir():
         if pattern.fullmatch(path.name):
@@ -86,11 +102,11 @@ def remove_leftovers(folder: Path, names: tuple[str, ...]) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep a folder for this process while the block runs.
+def locked(folder: Path) -> Iterator[bool]:
+    """Keep a folder for this process while the block runs; yield whether that could be done.
 
     The system gives the lock up when its process ends, however it ends, so a dead process never blocks. Where the system
-    cannot lock (Windows, some network disks) nothing is kept.
+    cannot lock (Windows, some network disks, a folder that cannot be written to) nothing is kept.
 
     Raises:
         LockedError: another process has the folder.
@@ -98,11 +114,12 @@ def locked(folder: Path) -> Iterator[None]:
     path = folder / LOCK
     held = _take(path)
     try:
-        yield
+        yield held is not None
     finally:
         if held is not None:
             with contextlib.suppress(OSError):
-                path.unlink()
+                if os.path.samestat(os.fstat(held), os.stat(path)):
+                    path.unlink()
             os.close(held)
 
 
@@ -116,7 +133,7 @@ def _take(path: Path) -> int | None:
         return None
     while True:
         try:
-            held = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except OSError:
             return None  # What cannot be written will be refused where something is to be saved.
         try:
@@ -126,16 +143,21 @@ def _take(path: Path) -> int | None:
             os.close(held)
             raise LockedError(
                 f"{path.parent} is being trained by another process, number {holder}. Wait for it, stop it, or name "
-                "another folder.",
+                "another folder."
             ) from None
         except OSError:
             os.close(held)
             return None
+        same = False
         with contextlib.suppress(OSError):
-            if os.path.samestat(os.fstat(held), os.stat(path)):
+            same = os.path.samestat(os.fstat(held), os.stat(path))
+        if same:
+            with contextlib.suppress(
+                OSError
+            ):  # On a full disk the number is missing; the lock holds.
                 os.truncate(held, 0)
                 os.write(held, f"{os.getpid()}\n".encode())
-                return held
+            return held
         os.close(
             held
         )  # The file was removed by its holder in between; take the new one.

@@ -7,6 +7,7 @@ on the same machine with the same number of threads. Chapters 5 and 6 are about 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import platform
@@ -27,7 +28,7 @@ import tensorflow as tf
 
 from lenet5lib import blocks, checkpoint, data, files, models, records
 from lenet5lib.blocks import Form
-from lenet5lib.checkpoint import BEST, DAMAGED, LAST, PREVIOUS
+from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
 from lenet5lib.data import Digits, Splits
 from lenet5lib.records import Record
 from lenet5lib.spec import Architecture, require_size
@@ -41,6 +42,10 @@ STEPS_A_CALL = 100
 
 SAVE_MINUTES = 10.0
 """How long training goes on, by default, until it saves in the middle of an epoch."""
+
+
+OWN = (LAST, PREVIOUS, BEST, records.NAME)
+"""The files of a run; anything else in its folder is somebody else's."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -144,18 +149,23 @@ def train(
     say = report or (lambda line: None)
     run_dir = Path(run_dir)
     config = _config(architecture, splits, batch_size, learning_rate, seed)
+    save_minutes = _require_number("save_minutes", save_minutes, 0)
     if not resume and run_dir.is_dir():
         with files.locked(run_dir):  # Not while another process trains there.
-            pass
-        _move_aside(run_dir, say)
+            _move_aside(run_dir, say)
     model = _compiled(models.build(architecture, seed), learning_rate)
     chosen = _form(model, architecture, form, len(splits.train))
     _make_folder(run_dir)
-    with files.locked(run_dir), _Stop() as stop:
+    with files.locked(run_dir) as alone, _Stop() as stop:
+        if alone:
+            files.remove_leftovers(run_dir, OWN)
         record = _open(run_dir, model, config, say)
         done = len(record.epochs)
         if done >= epochs:
-            say(f"Finished: {run_dir} holds {done} epochs, {epochs} asked for.")
+            held = f"{done} epochs" + (
+                " and a part of one" if record.partial else ""
+            )
+            say(f"Finished: {run_dir} holds {held}, {epochs} asked for.")
             return Run(model, record, run_dir)
         record.sessions.append(_session(record, chosen))
         loop = _Loop(model, chosen, splits.train, batch_size)
@@ -165,13 +175,13 @@ def train(
             start = time.perf_counter()
             order = epoch_order(seed, epoch, len(splits.train))
             begun = record.partial or _nothing_done(epoch)
+            before = begun["seconds"]
             progress = _Progress(epoch, epochs, report)
             line = {"epoch": epoch} | loop.epoch(order, begun, progress, saver)
             probabilities = chosen.predict(validation)
             measured = _measures(probabilities, splits.validation.labels)
             line |= zip(("val_loss", "val_accuracy"), measured, strict=True)
-            passed = begun["seconds"] + time.perf_counter() - start
-            line["seconds"] = round(passed, 3)
+            line["seconds"] = round(before + time.perf_counter() - start, 3)
             record.epochs.append(line)
             saver.epoch()
             say(_line(record.epochs[-1], epochs))
@@ -182,7 +192,14 @@ def train(
 
 def _nothing_done(epoch: int) -> dict[str, Any]:
     """Return the state of an epoch that has not begun; see `Record.partial`."""
-    return {"epoch": epoch, "losses": [], "right": 0, "steps": [], "seconds": 0.0}
+    return {
+        "epoch": epoch,
+        "steps_a_call": STEPS_A_CALL,
+        "losses": [],
+        "right": 0,
+        "steps": [],
+        "seconds": 0.0,
+    }
 
 
 class _Stop:
@@ -195,7 +212,8 @@ class _Stop:
     def __enter__(self) -> _Stop:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self.former[number] = signal.signal(number, self._hear)
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self.former[number] = signal.signal(number, self._hear)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -269,6 +287,15 @@ def _form(
             "XLA, TensorFlow's compiler, does not work here, and form 'blocks' needs it. Use form 'plain'."
         )
     return chosen
+
+
+def _require_number(what: str, value: float, least: float) -> float:
+    """Return `value` if it is a number of at least `least`, else raise ValueError naming `what`."""
+    if not isinstance(value, Real) or not value >= least:
+        raise ValueError(
+            f"{what} is {value!r}; expected a number of {least} or more. Choose another."
+        )
+    return float(value)
 
 
 def _require_rate(learning_rate: float) -> float:
@@ -370,7 +397,6 @@ def _open(
     say: Callable[[str], Any],
 ) -> Record:
     """Return the record to go on from, the model loaded to match: the newest whole checkpoint, or a new run."""
-    files.remove_leftovers(run_dir, (LAST, PREVIOUS, BEST, records.NAME))
     path, notice = checkpoint.newest(run_dir)
     if path is None:
         if (run_dir / records.NAME).exists():
@@ -386,14 +412,44 @@ def _open(
             "another folder, or start anew with --no-resume (resume=False), which moves the old run aside."
         )
     record = checkpoint.load(model, path)
+    if record.partial and record.partial["steps_a_call"] != STEPS_A_CALL:
+        raise RunError(
+            f"{run_dir} was saved within an epoch by a version that takes {record.partial['steps_a_call']} steps a call, "
+            f"this one takes {STEPS_A_CALL}. Go on with that version until the epoch ends."
+        )
     if notice:
-        say(f"Notice: {notice}")
-        if (run_dir / LAST).exists():
-            (run_dir / LAST).replace(run_dir / DAMAGED)
-            say(f"The damaged file is now {DAMAGED}.")
+        say(f"Notice: {notice}, {_where(record)}.")
+        _set_aside(run_dir, say)
+    _adopt_best(record, run_dir)
     _write_record(record, run_dir)
     say(f"Resuming {run_dir} {_where(record)}.")
     return record
+
+
+def _adopt_best(record: Record, run_dir: Path) -> None:
+    """Take over the best loss of the saved best weights where it is better than the record's.
+
+    The best weights are saved before the checkpoint, so they may be an epoch ahead of it, or more of the previous one. The
+    epoch is trained again; should another machine give it a slightly worse loss, the better weights stay.
+    """
+    try:
+        kept = checkpoint.read_record(run_dir / BEST)
+    except checkpoint.CheckpointError:
+        return
+    best, known = kept.best["val_loss"], record.best["val_loss"]
+    if kept.config == record.config and (known is None or best < known):
+        record.best = kept.best
+
+
+def _set_aside(run_dir: Path, say: Callable[[str], Any]) -> None:
+    """Rename a damaged last checkpoint to the first free name of damaged-1.weights.h5, damaged-2.weights.h5, …"""
+    if not (run_dir / LAST).exists():
+        return
+    number = 1
+    while (aside := run_dir / f"damaged-{number}.weights.h5").exists():
+        number += 1
+    (run_dir / LAST).rename(aside)
+    say(f"The damaged file is now {aside.name}.")
 
 
 def _steps_of_partial(record: Record) -> int:
@@ -415,8 +471,7 @@ def _where(record: Record) -> str:
 
 def _move_aside(run_dir: Path, say: Callable[[str], Any]) -> None:
     """Rename an earlier run's folder to the first free name of run_dir.1, run_dir.2, …"""
-    own = (LAST, PREVIOUS, BEST, records.NAME)
-    if not any((run_dir / name).exists() for name in own):
+    if not any((run_dir / name).exists() for name in OWN):
         return
     number = 1
     while (aside := run_dir.with_name(f"{run_dir.name}.{number}")).exists():
@@ -427,6 +482,8 @@ def _move_aside(run_dir: Path, say: Callable[[str], Any]) -> None:
         raise RunError(
             f"cannot move {run_dir} aside: {error.strerror}. Name another folder for the new run."
         ) from None
+    with contextlib.suppress(OSError):
+        (aside / files.LOCK).unlink()
     say(f"The old run is now in {aside}.")
 
 
@@ -465,8 +522,7 @@ def _save(model: keras.Model, record: Record, run_dir: Path) -> None:
 
 def _save_last(model: keras.Model, record: Record, run_dir: Path) -> None:
     """Save the checkpoint, keeping the one before, then the record."""
-    checkpoint.keep_previous(run_dir)
-    checkpoint.save(model, record, run_dir / LAST)
+    checkpoint.save(model, record, run_dir / LAST, previous=run_dir / PREVIOUS)
     _write_record(record, run_dir)
 
 

@@ -24,7 +24,7 @@ from lenet5lib import (
     reference,
     training,
 )
-from lenet5lib.checkpoint import BEST, DAMAGED, LAST, PREVIOUS
+from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
 from lenet5lib.spec import LENET5, LENET5_32
 from lenet5lib.training import RunError
 
@@ -531,8 +531,10 @@ def test_a_checkpoint_cut_short_anywhere_gives_way_to_the_previous(
     train(folder, epochs, report=said.append)
     assert said[0].startswith("Notice: the checkpoint")
     assert f"Going on from {PREVIOUS}, after epoch {epochs - 1}." in said[0]
-    assert said[1] == f"The damaged file is now {DAMAGED}."
-    assert (folder / DAMAGED).stat().st_size == len(contents) * place // 20
+    assert said[1] == "The damaged file is now damaged-1.weights.h5."
+    assert (folder / "damaged-1.weights.h5").stat().st_size == len(
+        contents
+    ) * place // 20
     small.assert_same_run(folder, whole.run_dir)
 
 
@@ -551,6 +553,87 @@ def test_two_damaged_checkpoints_are_refused(folder):
     with pytest.raises(checkpoint.CheckpointError, match="is damaged"):
         train(folder, 9)
     assert contents(folder) == before
+
+
+def test_a_second_damaged_checkpoint_does_not_replace_the_first(folder):
+    (folder / "damaged-1.weights.h5").write_bytes(b"mine")
+    (folder / LAST).write_bytes(b"")
+    train(folder, 5)
+    assert (folder / "damaged-1.weights.h5").read_bytes() == b"mine"
+    assert (folder / "damaged-2.weights.h5").read_bytes() == b""
+
+
+@pytest.mark.parametrize("epochs", [6, 7])
+def test_one_file_under_both_names_is_parted_by_the_next_save(
+    folder, tmp_path, epochs
+):
+    """A process may die between keeping the last checkpoint as the previous one and replacing it."""
+    (folder / PREVIOUS).unlink()
+    (folder / PREVIOUS).hardlink_to(folder / LAST)
+    train(folder, epochs)
+    assert small.leftovers(folder) == set()
+    assert len(checkpoint.read_record(folder / PREVIOUS).epochs) == epochs - 1
+    train(tmp_path / "whole", epochs)
+    small.assert_same_run(folder, tmp_path / "whole")
+
+
+def test_better_best_weights_than_the_record_knows_are_kept(folder):
+    """The best weights may be an epoch ahead of a checkpoint that was fallen back to."""
+    kept = checkpoint.read_record(folder / BEST)
+    kept.best = {"epoch": 6, "val_loss": 0.001}
+    model = training.load_model(folder)
+    checkpoint.save(model, kept, folder / BEST, with_optimizer=False)
+    before = (folder / BEST).read_bytes()
+    assert train(folder, 7).record.best == {"epoch": 6, "val_loss": 0.001}
+    assert (folder / BEST).read_bytes() == before
+
+
+def test_the_seconds_of_an_epoch_are_those_of_training_and_validation(whole):
+    for epoch in whole.record.epochs:
+        assert 0 <= epoch["seconds"] - epoch["training_seconds"] < 5
+        assert epoch["training_seconds"] < epoch["seconds"] + 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"save_steps": 0}, "save_steps is 0; expected 1 or more"),
+        (
+            {"save_minutes": -1},
+            "save_minutes is -1; expected a number of 0 or more",
+        ),
+        ({"save_minutes": math.nan}, "save_minutes is nan; expected a number"),
+        ({"save_minutes": "ten"}, "save_minutes is 'ten'; expected a number"),
+    ],
+)
+def test_times_to_save_that_make_no_sense_are_refused(tmp_path, options, text):
+    with pytest.raises(ValueError, match=text):
+        train(tmp_path, 1, **options)
+
+
+def test_a_part_of_an_epoch_of_another_rhythm_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(training, "_Loop", Interrupted)
+    monkeypatch.setattr(Interrupted, "after", 1)
+    with pytest.raises(training.Stopped):
+        train(tmp_path, 1)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="takes 2 steps a call, this one takes 100"):
+        train(tmp_path, 1)
+
+
+def test_handlers_are_put_back_and_an_ignored_signal_stays_ignored():
+    former = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        with training._Stop() as stop:
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.asked is None
+            assert signal.getsignal(signal.SIGINT) == stop._hear
+        assert signal.getsignal(signal.SIGINT) == interrupt
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def test_what_a_dead_process_left_is_cleaned_and_nothing_else(folder):
