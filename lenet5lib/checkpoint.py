@@ -22,6 +22,8 @@ from lenet5lib.records import Record, RecordError
 from lenet5lib.spec import Architecture
 
 LAST, BEST = "last.weights.h5", "best.weights.h5"
+PREVIOUS = "previous.weights.h5"
+"""The checkpoint before the last, kept in case the last is damaged."""
 RECORD_ATTRIBUTE = "lenet5lib record"
 SEAL = b"lenet5lib sha256 "
 """What the last bytes of a checkpoint begin with; the digest follows, 64 hexadecimal digits."""
@@ -31,10 +33,21 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be written or used; the text says what came, what was expected, what to do."""
 
 
+class DamagedError(CheckpointError):
+    """A checkpoint that was cut short or altered."""
+
+
 def save(
-    model: keras.Model, record: Record, path: Path, with_optimizer: bool = True
+    model: keras.Model,
+    record: Record,
+    path: Path,
+    with_optimizer: bool = True,
+    previous: Path | None = None,
 ) -> None:
     """Save weights, optimizer (unless told otherwise) and record as one file, in one step.
+
+    With `previous`, what `path` held before is kept under that name: the new file is on the disk before the older one is
+    given up, so that at every instant two whole checkpoints are there.
 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written to; an earlier file at `path` is left whole.
@@ -46,11 +59,15 @@ def save(
     with h5py.File(memory, "r+") as file:
         file.attrs[RECORD_ATTRIBUTE] = _chunks(record.to_json())
     try:
-        files.write(path, memory.getvalue() + _seal(memory.getvalue()))
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(memory.getvalue() + _seal(memory.getvalue()))
+            if previous and path.exists():
+                files.flush(temporary)
+                files.keep(path, previous)
     except OSError as error:
         raise CheckpointError(
             f"could not save {path}: {error.strerror}. What was saved before is whole. Free space or make the folder "
-            "writable, then start again with the same command; it goes on from the last saved epoch."
+            "writable, then start again with the same command; it goes on from what was saved last."
         ) from error
 
 
@@ -59,6 +76,33 @@ class _Memory(io.BytesIO):
 
     def __str__(self) -> str:
         return "memory.weights.h5"  # Keras asks every file for its name.
+
+
+def newest(run_dir: Path) -> tuple[Path | None, str | None]:
+    """Return the newest whole checkpoint of a run, and a notice if that is not the last one.
+
+    Returns:
+        (path, notice): (None, None) for a folder without checkpoints; the previous one and a notice that names what is wrong
+        with the last; else the last and None.
+
+    Raises:
+        DamagedError: the last one is damaged and there is no whole previous one.
+        CheckpointError: a checkpoint that is there cannot be read.
+    """
+    last, previous = run_dir / LAST, run_dir / PREVIOUS
+    if last.exists():
+        try:
+            read_record(last)
+            return last, None
+        except DamagedError as error:
+            if not previous.exists():
+                raise
+            reason, _, _ = str(error).partition(". It is left")
+    elif previous.exists():
+        reason = f"there is no {LAST} in {run_dir}"
+    else:
+        return None, None
+    return previous, f"{reason}. Going on from {PREVIOUS}"
 
 
 def load(model: keras.Model, path: Path) -> Record:
@@ -113,13 +157,13 @@ def _read(path: Path) -> tuple[_Memory, Record]:
     memory, seal = _Memory(contents[:-length]), contents[-length:]
     if not seal.startswith(SEAL):
         came = f"{len(contents):,} bytes, expected a digest at the end; it was cut short, or another program wrote it"
-        raise CheckpointError(_damaged(path, came))
+        raise DamagedError(_damaged(path, came))
     if seal != _seal(memory.getvalue()):
         found, expected = (
             one[len(SEAL) :][:12].decode(errors="replace")
             for one in (_seal(memory.getvalue()), seal)
         )
-        raise CheckpointError(
+        raise DamagedError(
             _damaged(
                 path, f"its contents have digest {found}…, expected {expected}…"
             )

@@ -1,13 +1,15 @@
 """The command line: `python -m lenet5lib describe|train|evaluate|predict|plot`.
 
 Each command imports what it needs when it runs, so that `describe` and `--help` answer without TensorFlow. Exit codes:
-0 done, 1 something went wrong (one line on stderr says what), 2 the command line cannot be parsed, 130 interrupted.
+0 done, 1 something went wrong (one line on stderr says what), 2 the command line cannot be parsed, 130 or 143 stopped
+by Ctrl-C or SIGTERM.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -39,6 +41,8 @@ def train(options: argparse.Namespace) -> None:
         seed=options.seed,
         resume=options.resume,
         form=options.form,
+        save_minutes=options.save_minutes,
+        save_steps=options.save_steps,
     )
     best = run.record.best
     print(
@@ -182,6 +186,19 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="how the network is computed: as Keras does, on blocks, or whichever is faster here (default: auto)",
     )
+    added.add_argument(
+        "--save-minutes",
+        type=float,
+        default=10.0,
+        metavar="N",
+        help="save within an epoch too, every so many minutes (default: 10)",
+    )
+    added.add_argument(
+        "--save-steps",
+        type=_positive,
+        metavar="N",
+        help="save within an epoch too, every so many steps, in whole hundreds",
+    )
     text = "go on from the folder's checkpoint (default), or move the old run aside and start anew"
     added.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help=text
@@ -222,10 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(
-            "interrupted; the same command goes on from the last saved epoch",
-            file=sys.stderr,
-        )
-        return 130
+    except KeyboardInterrupt as stopped:
+        text = "interrupted; the same command goes on from what was saved last"
+        print(str(stopped) or text, file=sys.stderr)
+        return 128 + getattr(stopped, "signal", signal.SIGINT)
     return 0

@@ -29,9 +29,12 @@ class Record:
         epochs: for each epoch its number from 1, the four metrics (loss in nats a digit, accuracy 0–1; those of
             validation begin with `val_`), its seconds with validation and without, and `steps`: pairs of (steps done, mean
             loss over the last 100).
-        sessions: for each start of the program: `after_epoch`, the epoch it went on from, the form in which the network was
-            computed, the versions of the packages and the number of threads.
+        sessions: for each start of the program: `after_epoch`, the epoch it went on from; `after_steps`, the steps of the
+            next epoch that were done already; the form in which the network was computed; the versions of the packages; the
+            number of threads.
         best: the epoch of the lowest validation loss, and that loss; epoch 0 before any.
+        partial: of an epoch that was saved before its end: its number, the calls done, each with its sum of losses, the
+            digits right so far, `steps` and seconds as above; None between epochs.
     """
 
     config: dict[str, Any]
@@ -40,6 +43,7 @@ class Record:
     best: dict[str, Any] = field(
         default_factory=lambda: {"epoch": 0, "val_loss": None}
     )
+    partial: dict[str, Any] | None = None
 
     @property
     def source(self) -> str:

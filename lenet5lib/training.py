@@ -7,10 +7,13 @@ on the same machine with the same number of threads. Chapters 5 and 6 are about 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import platform
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +28,7 @@ import tensorflow as tf
 
 from lenet5lib import blocks, checkpoint, data, files, models, records
 from lenet5lib.blocks import Form
-from lenet5lib.checkpoint import BEST, LAST
+from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
 from lenet5lib.data import Digits, Splits
 from lenet5lib.records import Record
 from lenet5lib.spec import Architecture, require_size
@@ -35,6 +38,22 @@ BLOCKS_FROM = 20_000
 
 STEPS_A_CALL = 100
 """Steps that TensorFlow takes for each call from Python; each full call adds one point to the record's `steps`."""
+
+
+SAVE_MINUTES = 10.0
+"""How long training goes on, by default, until it saves in the middle of an epoch."""
+
+
+OWN = (LAST, PREVIOUS, BEST, records.NAME)
+"""The files of a run; anything else in its folder is somebody else's."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Training that was asked to stop, and has saved; the text says how to go on, `signal` is the number of the signal."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.signal = number
 
 
 class RunError(ValueError):
@@ -86,12 +105,15 @@ def train(
     seed: int = 0,
     resume: bool = True,
     form: str = "auto",
+    save_minutes: float = SAVE_MINUTES,
+    save_steps: int | None = None,
     report: Callable[[str], Any] | None = print,
 ) -> Run:
     """Train with Adam and sparse categorical cross-entropy, keep the best weights, and resume what the folder holds.
 
-    After each epoch the folder holds `last.weights.h5` (weights, optimizer and record), `best.weights.h5` (weights of
-    the lowest validation loss) and `record.json`.
+    After each epoch the folder holds `last.weights.h5` (weights, optimizer and record), `previous.weights.h5` (the same, of
+    the save before), `best.weights.h5` (weights of the lowest validation loss) and `record.json`. Ctrl-C and SIGTERM end
+    training after at most 100 more steps, saved; the same call goes on with the next step.
 
     Args:
         architecture: what to train; its last layer gives probabilities.
@@ -104,6 +126,8 @@ def train(
         resume: go on from the folder's checkpoint; if False, an earlier run is moved aside, never deleted.
         form: "plain", as Keras computes the network; "blocks", which is faster on a CPU (see `blocks`); "auto", blocks on a
             CPU from 20,000 digits on. The record says which. A checkpoint of one form goes on in the other.
+        save_minutes: save in the middle of an epoch when so many minutes have passed since the last save.
+        save_steps: save in the middle of an epoch after so many steps too, rounded up to whole hundreds; None for never.
         report: receives a line of text an epoch; None for silence.
 
     Returns:
@@ -111,42 +135,144 @@ def train(
 
     Raises:
         RunError: the folder holds a run of another configuration; the field that differs is named.
-        CheckpointError: a checkpoint is damaged, or cannot be saved.
+        CheckpointError: all checkpoints are damaged, or one cannot be saved.
+        LockedError: another process is training in the folder.
+        Stopped: training was asked to stop, and has saved.
         BlockError: blocks were asked for and the architecture does not allow them.
     """
     epochs = require_size("epochs", epochs)
     batch_size = require_size("batch_size", batch_size)
     seed = require_size("seed", seed, minimum=0)
     learning_rate = _require_rate(learning_rate)
+    if save_steps is not None:
+        save_steps = require_size("save_steps", save_steps)
     say = report or (lambda line: None)
     run_dir = Path(run_dir)
     config = _config(architecture, splits, batch_size, learning_rate, seed)
-    if not resume:
-        _move_aside(run_dir, say)
+    save_minutes = _require_number("save_minutes", save_minutes, 0)
+    if not resume and run_dir.is_dir():
+        with files.locked(run_dir):  # Not while another process trains there.
+            _move_aside(run_dir, say)
     model = _compiled(models.build(architecture, seed), learning_rate)
     chosen = _form(model, architecture, form, len(splits.train))
-    record = _open(run_dir, model, config, say)
-    done = len(record.epochs)
-    if done >= epochs:
-        say(f"Finished: {run_dir} holds {done} epochs, {epochs} asked for.")
-        return Run(model, record, run_dir)
-    record.sessions.append(_session(done, chosen))
-    loop = _Loop(model, chosen, splits.train, batch_size)
-    validation = chosen.arrange(splits.validation.images)
-    for epoch in range(done + 1, epochs + 1):
-        start = time.perf_counter()
-        order = epoch_order(seed, epoch, len(splits.train))
-        line = {"epoch": epoch}
-        line |= loop.epoch(order, _Progress(epoch, epochs, report))
-        line["training_seconds"] = round(time.perf_counter() - start, 3)
-        probabilities = chosen.predict(validation)
-        measured = _measures(probabilities, splits.validation.labels)
-        line |= zip(("val_loss", "val_accuracy"), measured, strict=True)
-        line["seconds"] = round(time.perf_counter() - start, 3)
-        record.epochs.append(line)
-        _save(model, record, run_dir)
-        say(_line(record.epochs[-1], epochs))
+    _make_folder(run_dir)
+    with files.locked(run_dir) as alone, _Stop() as stop:
+        if alone:
+            files.remove_leftovers(run_dir, OWN)
+        record = _open(run_dir, model, config, say)
+        done = len(record.epochs)
+        if done >= epochs:
+            held = f"{done} epochs" + (
+                " and a part of one" if record.partial else ""
+            )
+            say(f"Finished: {run_dir} holds {held}, {epochs} asked for.")
+            return Run(model, record, run_dir)
+        record.sessions.append(_session(record, chosen))
+        loop = _Loop(model, chosen, splits.train, batch_size)
+        validation = chosen.arrange(splits.validation.images)
+        saver = _Saver(model, record, run_dir, stop, save_minutes, save_steps)
+        for epoch in range(done + 1, epochs + 1):
+            start = time.perf_counter()
+            order = epoch_order(seed, epoch, len(splits.train))
+            begun = record.partial or _nothing_done(epoch)
+            before = begun["seconds"]
+            progress = _Progress(epoch, epochs, report)
+            line = {"epoch": epoch} | loop.epoch(order, begun, progress, saver)
+            probabilities = chosen.predict(validation)
+            measured = _measures(probabilities, splits.validation.labels)
+            line |= zip(("val_loss", "val_accuracy"), measured, strict=True)
+            line["seconds"] = round(before + time.perf_counter() - start, 3)
+            record.epochs.append(line)
+            saver.epoch()
+            say(_line(record.epochs[-1], epochs))
+            if epoch < epochs:
+                stop.check(record)
     return Run(model, record, run_dir)
+
+
+def _nothing_done(epoch: int) -> dict[str, Any]:
+    """Return the state of an epoch that has not begun; see `Record.partial`."""
+    return {
+        "epoch": epoch,
+        "steps_a_call": STEPS_A_CALL,
+        "losses": [],
+        "right": 0,
+        "steps": [],
+        "seconds": 0.0,
+    }
+
+
+class _Stop:
+    """Listens for Ctrl-C and SIGTERM while training runs; a second Ctrl-C ends it at once."""
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self.former: dict[int, Any] = {}
+
+    def __enter__(self) -> _Stop:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                    self.former[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.former.items():
+            signal.signal(number, handler)
+
+    def _hear(self, number: int, frame: Any) -> None:
+        if self.asked is not None:
+            raise KeyboardInterrupt
+        self.asked = number
+
+    def check(self, record: Record) -> None:
+        """Raise Stopped if that was asked for; the record is saved as it is."""
+        if self.asked is None:
+            return
+        name = signal.Signals(self.asked).name
+        raise Stopped(
+            f"Stopped by {name} {_where(record)}, and saved. The same command goes on from there.",
+            self.asked,
+        )
+
+
+class _Saver:
+    """Saves a run, after each epoch and, where that is due, in the middle of one."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        record: Record,
+        run_dir: Path,
+        stop: _Stop,
+        minutes: float,
+        steps: int | None,
+    ) -> None:
+        self.model, self.record, self.run_dir, self.stop = (
+            model,
+            record,
+            run_dir,
+            stop,
+        )
+        self.seconds = 60 * minutes
+        self.calls = -(-steps // STEPS_A_CALL) if steps else math.inf
+        self.saved, self.unsaved = time.monotonic(), 0
+
+    def epoch(self) -> None:
+        """Save the epoch that was added to the record last."""
+        self.record.partial = None
+        _save(self.model, self.record, self.run_dir)
+        self.saved, self.unsaved = time.monotonic(), 0
+
+    def call(self, state: dict[str, Any]) -> None:
+        """Take note of 100 steps more; save them if it is time to, or if training is to stop, and then stop."""
+        self.unsaved += 1
+        due = time.monotonic() - self.saved >= self.seconds
+        if due or self.unsaved >= self.calls or self.stop.asked is not None:
+            self.record.partial = state
+            _save_last(self.model, self.record, self.run_dir)
+            self.saved, self.unsaved = time.monotonic(), 0
+            self.stop.check(self.record)
 
 
 def _form(
@@ -161,6 +287,15 @@ def _form(
             "XLA, TensorFlow's compiler, does not work here, and form 'blocks' needs it. Use form 'plain'."
         )
     return chosen
+
+
+def _require_number(what: str, value: float, least: float) -> float:
+    """Return `value` if it is a number of at least `least`, else raise ValueError naming `what`."""
+    if not isinstance(value, Real) or not value >= least:
+        raise ValueError(
+            f"{what} is {value!r}; expected a number of {least} or more. Choose another."
+        )
+    return float(value)
 
 
 def _require_rate(learning_rate: float) -> float:
@@ -245,41 +380,98 @@ def _short(value: Any) -> str:
     )
 
 
-def _open(
-    run_dir: Path,
-    model: keras.Model,
-    config: dict[str, Any],
-    say: Callable[[str], Any],
-) -> Record:
-    """Return the record to go on from, the model loaded to match: the folder's last checkpoint, or a new run."""
+def _make_folder(run_dir: Path) -> None:
+    """Make the run's folder if it is missing."""
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(
             f"cannot make the folder {run_dir}: {error.strerror}. Name a folder that can be written."
         ) from None
-    if not (run_dir / LAST).exists():
+
+
+def _open(
+    run_dir: Path,
+    model: keras.Model,
+    config: dict[str, Any],
+    say: Callable[[str], Any],
+) -> Record:
+    """Return the record to go on from, the model loaded to match: the newest whole checkpoint, or a new run."""
+    path, notice = checkpoint.newest(run_dir)
+    if path is None:
         if (run_dir / records.NAME).exists():
             raise RunError(
                 f"{run_dir} holds a run's record but no {LAST}; expected both or neither. Restore the checkpoint, or "
                 "start anew with --no-resume (resume=False), which moves the folder aside."
             )
         return Record(config)
-    found = differences(checkpoint.read_record(run_dir / LAST).config, config)
+    found = differences(checkpoint.read_record(path).config, config)
     if any(not line.startswith("data.source:") for line in found):
         raise RunError(
             f"{run_dir} holds a run of another configuration. {'; '.join(found)}. Use the run's own values, name "
             "another folder, or start anew with --no-resume (resume=False), which moves the old run aside."
         )
-    record = checkpoint.load(model, run_dir / LAST)
+    record = checkpoint.load(model, path)
+    if record.partial and record.partial["steps_a_call"] != STEPS_A_CALL:
+        raise RunError(
+            f"{run_dir} was saved within an epoch by a version that takes {record.partial['steps_a_call']} steps a call, "
+            f"this one takes {STEPS_A_CALL}. Go on with that version until the epoch ends."
+        )
+    if notice:
+        say(f"Notice: {notice}, {_where(record)}.")
+        _set_aside(run_dir, say)
+    _adopt_best(record, run_dir)
     _write_record(record, run_dir)
-    say(f"Resuming {run_dir} after epoch {len(record.epochs)}.")
+    say(f"Resuming {run_dir} {_where(record)}.")
     return record
+
+
+def _adopt_best(record: Record, run_dir: Path) -> None:
+    """Take over the best loss of the saved best weights where it is better than the record's.
+
+    The best weights are saved before the checkpoint, so they may be an epoch ahead of it, or more of the previous one. The
+    epoch is trained again; should another machine give it a slightly worse loss, the better weights stay.
+    """
+    try:
+        kept = checkpoint.read_record(run_dir / BEST)
+    except checkpoint.CheckpointError:
+        return
+    best, known = kept.best["val_loss"], record.best["val_loss"]
+    if kept.config == record.config and (known is None or best < known):
+        record.best = kept.best
+
+
+def _set_aside(run_dir: Path, say: Callable[[str], Any]) -> None:
+    """Rename a damaged last checkpoint to the first free name of damaged-1.weights.h5, damaged-2.weights.h5, …"""
+    if not (run_dir / LAST).exists():
+        return
+    number = 1
+    while (aside := run_dir / f"damaged-{number}.weights.h5").exists():
+        number += 1
+    (run_dir / LAST).rename(aside)
+    say(f"The damaged file is now {aside.name}.")
+
+
+def _steps_of_partial(record: Record) -> int:
+    """Return the steps that are done of an epoch that was saved before its end."""
+    if not record.partial:
+        return 0
+    digits = record.config["data"]["training digits"]
+    steps = -(-digits // record.config["batch_size"])
+    return min(len(record.partial["losses"]) * STEPS_A_CALL, steps)
+
+
+def _where(record: Record) -> str:
+    """Say in words how far a run has come."""
+    if not record.partial:
+        return f"after epoch {len(record.epochs)}"
+    steps = _steps_of_partial(record)
+    return f"in epoch {record.partial['epoch']} after {steps:,} steps"
 
 
 def _move_aside(run_dir: Path, say: Callable[[str], Any]) -> None:
     """Rename an earlier run's folder to the first free name of run_dir.1, run_dir.2, …"""
-    if not any((run_dir / name).exists() for name in (LAST, BEST, records.NAME)):
+    if not any((run_dir / name).exists() for name in OWN):
         return
     number = 1
     while (aside := run_dir.with_name(f"{run_dir.name}.{number}")).exists():
@@ -290,13 +482,16 @@ def _move_aside(run_dir: Path, say: Callable[[str], Any]) -> None:
         raise RunError(
             f"cannot move {run_dir} aside: {error.strerror}. Name another folder for the new run."
         ) from None
+    with contextlib.suppress(OSError):
+        (aside / files.LOCK).unlink()
     say(f"The old run is now in {aside}.")
 
 
-def _session(after_epoch: int, form: Form) -> dict[str, Any]:
+def _session(record: Record, form: Form) -> dict[str, Any]:
     """Return the description of one start of the program."""
     return {
-        "after_epoch": after_epoch,
+        "after_epoch": len(record.epochs),
+        "after_steps": _steps_of_partial(record),
         "form": form.name,
         "versions": {
             "python": platform.python_version(),
@@ -322,7 +517,12 @@ def _save(model: keras.Model, record: Record, run_dir: Path) -> None:
     ):
         record.best = {"epoch": newest["epoch"], "val_loss": newest["val_loss"]}
         checkpoint.save(model, record, run_dir / BEST, with_optimizer=False)
-    checkpoint.save(model, record, run_dir / LAST)
+    _save_last(model, record, run_dir)
+
+
+def _save_last(model: keras.Model, record: Record, run_dir: Path) -> None:
+    """Save the checkpoint, keeping the one before, then the record."""
+    checkpoint.save(model, record, run_dir / LAST, previous=run_dir / PREVIOUS)
     _write_record(record, run_dir)
 
 
@@ -377,25 +577,42 @@ class _Loop:
         self.steps = form.compile(steps)
 
     def epoch(
-        self, order: np.ndarray, progress: Callable[[float], None]
+        self,
+        order: np.ndarray,
+        begun: dict[str, Any],
+        progress: Callable[[float], None],
+        saver: _Saver,
     ) -> dict[str, Any]:
-        """Train once over the digits in this order; return the epoch's loss, accuracy and the loss along the way."""
+        """Train once over the digits in this order, or what is left of it; return loss, accuracy and the loss on the way.
+
+        Args:
+            order: positions of the digits.
+            begun: what is done of this epoch, see `Record.partial`; brought up to date after each call.
+            progress: receives the share done.
+            saver: is told of each call.
+        """
         calls, counts = self.batches(order)
-        losses, hits, taken, along = [], 0, 0, []
-        for number, (call, count) in enumerate(zip(calls, counts, strict=True), 1):
+        start = time.perf_counter() - begun["seconds"]
+        done = len(begun["losses"])
+        for number in range(done, len(calls)):
+            call, count = calls[number], counts[number]
             loss, right = (
                 value.numpy().item()
                 for value in self.steps(tf.constant(call), tf.constant(count))
             )
-            losses.append(loss)
-            hits, taken = hits + right, taken + count
+            begun["losses"].append(loss)
+            begun["right"] += right
             if (call >= 0).all():
-                along.append([taken, round(loss / call.size, 5)])
-            progress(number / len(calls))
+                taken = (number + 1) * STEPS_A_CALL
+                begun["steps"].append([taken, round(loss / call.size, 5)])
+            begun["seconds"] = round(time.perf_counter() - start, 3)
+            progress((number + 1) / len(calls))
+            saver.call(begun)
         return {
-            "loss": sum(losses) / len(order),
-            "accuracy": hits / len(order),
-            "steps": along,
+            "loss": sum(begun["losses"]) / len(order),
+            "accuracy": begun["right"] / len(order),
+            "steps": begun["steps"],
+            "training_seconds": begun["seconds"],
         }
 
     def batches(self, order: np.ndarray) -> tuple[np.ndarray, list[int]]:

@@ -89,6 +89,7 @@ def leftovers(run_dir: Path) -> set[str]:
     """Return the names in a run folder that do not belong there."""
     return {path.name for path in run_dir.iterdir()} - {
         checkpoint.LAST,
+        checkpoint.PREVIOUS,
         checkpoint.BEST,
         records.NAME,
     }

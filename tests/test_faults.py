@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import small
 
-from lenet5lib import checkpoint, cli, records, spec, training
-from lenet5lib.checkpoint import BEST, LAST
+from lenet5lib import checkpoint, cli, files, records, spec, training
+from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
 
 resource = pytest.importorskip(
     "resource", reason="limits, mounts and signals of POSIX"
@@ -179,7 +179,7 @@ def disk(tmp_path):
 
 
 def test_a_process_on_a_full_disk_ends_with_1_and_one_line(place, disk):
-    run_dir = disk(1200) / "run"
+    run_dir = disk(2000) / "run"
     fill(run_dir, place / "two")
     arguments = [sys.executable, "-m", "lenet5lib", *command(place, run_dir)]
     done = subprocess.run(
@@ -203,6 +203,17 @@ def test_a_disk_full_from_the_start_keeps_nobody_from_starting_again(
     assert_nothing_lost(run_dir, None)
     disk(8000)
     assert_goes_on(place, run_dir)
+
+
+def test_a_lock_on_a_disk_without_room_holds(disk):
+    folder = disk(16)
+    with pytest.raises(OSError, match="No space left"):
+        (folder / "filler").write_bytes(bytes(1 << 20))
+    with files.locked(folder) as alone:
+        assert alone
+        with pytest.raises(files.LockedError), files.locked(folder):
+            pass
+    assert {path.name for path in folder.iterdir()} == {"filler"}
 
 
 READ_ONLY = """
@@ -248,8 +259,10 @@ def test_a_folder_made_read_only_between_epochs_loses_nothing(place, tmp_path):
     assert_one_line(done.stderr, "Permission denied")
     assert run_dir.stat().st_mode & 0o777 == 0o555
     run_dir.chmod(0o755)
+    # The lock file of a dead process could not be removed; it blocks nobody.
+    (run_dir / files.LOCK).unlink()
     assert_nothing_lost(
-        run_dir, place / "two", may_be_newer=(LAST, BEST, records.NAME)
+        run_dir, place / "two", may_be_newer=(LAST, PREVIOUS, BEST, records.NAME)
     )
     assert small.arrays(run_dir / LAST) == small.arrays(place / "two" / LAST)
     assert small.arrays(run_dir / BEST) == small.arrays(place / "two" / BEST)
@@ -306,17 +319,21 @@ def test_a_process_killed_at_any_moment_loses_nothing(tmp_path):
     assert len(records.read(run_dir).resume_points) == 5
 
 
-def test_an_interrupted_process_says_how_to_go_on(place, tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_process_that_is_asked_to_stop_saves_and_says_how_to_go_on(
+    place, tmp_path, number, code
+):
     process = start(place, tmp_path / "run", 2000)
     wait_for_epoch(process)
     time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert (
-        errors
-        == "interrupted; the same command goes on from the last saved epoch\n"
-    )
+    assert process.returncode == code
+    name = signal.Signals(number).name
+    assert errors.startswith(f"Stopped by {name} ")
+    assert errors.endswith(", and saved. The same command goes on from there.\n")
     assert small.leftovers(tmp_path / "run") == set()
     reached = checkpoint.read_record(tmp_path / "run" / LAST)
     assert (

@@ -69,6 +69,7 @@ def test_the_json_is_plain_text_that_names_its_format(record):
         "epochs",
         "sessions",
         "best",
+        "partial",
     ]
 
 

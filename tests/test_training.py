@@ -4,6 +4,9 @@ import copy
 import dataclasses
 import json
 import math
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -12,8 +15,16 @@ import pandas as pd
 import pytest
 import small
 
-from lenet5lib import checkpoint, data, models, records, reference, training
-from lenet5lib.checkpoint import BEST, LAST
+from lenet5lib import (
+    checkpoint,
+    data,
+    files,
+    models,
+    records,
+    reference,
+    training,
+)
+from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
 from lenet5lib.spec import LENET5, LENET5_32
 from lenet5lib.training import RunError
 
@@ -498,6 +509,7 @@ def test_foreign_files_in_the_folder_are_left_alone(tmp_path):
 
 
 def test_a_damaged_checkpoint_stops_the_run_and_stays(folder):
+    (folder / PREVIOUS).unlink()
     damaged = (folder / LAST).read_bytes()[:-1000]
     (folder / LAST).write_bytes(damaged)
     before = contents(folder)
@@ -506,6 +518,246 @@ def test_a_damaged_checkpoint_stops_the_run_and_stays(folder):
     assert contents(folder) == before
     train(folder, 1, resume=False)
     assert contents(folder.with_name("run.1")) == before
+
+
+@pytest.mark.parametrize("place", range(20))
+def test_a_checkpoint_cut_short_anywhere_gives_way_to_the_previous(
+    folder, whole, place
+):
+    contents = (folder / LAST).read_bytes()
+    (folder / LAST).write_bytes(contents[: len(contents) * place // 20])
+    epochs = len(whole.record.epochs)
+    said = []
+    train(folder, epochs, report=said.append)
+    assert said[0].startswith("Notice: the checkpoint")
+    assert f"Going on from {PREVIOUS}, after epoch {epochs - 1}." in said[0]
+    assert said[1] == "The damaged file is now damaged-1.weights.h5."
+    assert (folder / "damaged-1.weights.h5").stat().st_size == len(
+        contents
+    ) * place // 20
+    small.assert_same_run(folder, whole.run_dir)
+
+
+def test_a_missing_checkpoint_gives_way_to_the_previous(folder, whole):
+    (folder / LAST).unlink()
+    said = []
+    train(folder, len(whole.record.epochs), report=said.append)
+    assert said[0].startswith(f"Notice: there is no {LAST} in {folder}. Going on")
+    small.assert_same_run(folder, whole.run_dir)
+
+
+def test_two_damaged_checkpoints_are_refused(folder):
+    for name in (LAST, PREVIOUS):
+        (folder / name).write_bytes((folder / name).read_bytes()[:-1])
+    before = contents(folder)
+    with pytest.raises(checkpoint.CheckpointError, match="is damaged"):
+        train(folder, 9)
+    assert contents(folder) == before
+
+
+def test_a_second_damaged_checkpoint_does_not_replace_the_first(folder):
+    (folder / "damaged-1.weights.h5").write_bytes(b"mine")
+    (folder / LAST).write_bytes(b"")
+    train(folder, 5)
+    assert (folder / "damaged-1.weights.h5").read_bytes() == b"mine"
+    assert (folder / "damaged-2.weights.h5").read_bytes() == b""
+
+
+@pytest.mark.parametrize("epochs", [6, 7])
+def test_one_file_under_both_names_is_parted_by_the_next_save(
+    folder, tmp_path, epochs
+):
+    """A process may die between keeping the last checkpoint as the previous one and replacing it."""
+    (folder / PREVIOUS).unlink()
+    (folder / PREVIOUS).hardlink_to(folder / LAST)
+    train(folder, epochs)
+    assert small.leftovers(folder) == set()
+    assert len(checkpoint.read_record(folder / PREVIOUS).epochs) == epochs - 1
+    train(tmp_path / "whole", epochs)
+    small.assert_same_run(folder, tmp_path / "whole")
+
+
+def test_better_best_weights_than_the_record_knows_are_kept(folder):
+    """The best weights may be an epoch ahead of a checkpoint that was fallen back to."""
+    kept = checkpoint.read_record(folder / BEST)
+    kept.best = {"epoch": 6, "val_loss": 0.001}
+    model = training.load_model(folder)
+    checkpoint.save(model, kept, folder / BEST, with_optimizer=False)
+    before = (folder / BEST).read_bytes()
+    assert train(folder, 7).record.best == {"epoch": 6, "val_loss": 0.001}
+    assert (folder / BEST).read_bytes() == before
+
+
+def test_the_seconds_of_an_epoch_are_those_of_training_and_validation(whole):
+    for epoch in whole.record.epochs:
+        assert 0 <= epoch["seconds"] - epoch["training_seconds"] < 5
+        assert epoch["training_seconds"] < epoch["seconds"] + 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"save_steps": 0}, "save_steps is 0; expected 1 or more"),
+        (
+            {"save_minutes": -1},
+            "save_minutes is -1; expected a number of 0 or more",
+        ),
+        ({"save_minutes": math.nan}, "save_minutes is nan; expected a number"),
+        ({"save_minutes": "ten"}, "save_minutes is 'ten'; expected a number"),
+    ],
+)
+def test_times_to_save_that_make_no_sense_are_refused(tmp_path, options, text):
+    with pytest.raises(ValueError, match=text):
+        train(tmp_path, 1, **options)
+
+
+def test_a_part_of_an_epoch_of_another_rhythm_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(training, "_Loop", Interrupted)
+    monkeypatch.setattr(Interrupted, "after", 1)
+    with pytest.raises(training.Stopped):
+        train(tmp_path, 1)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="takes 2 steps a call, this one takes 100"):
+        train(tmp_path, 1)
+
+
+def test_handlers_are_put_back_and_an_ignored_signal_stays_ignored():
+    former = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        with training._Stop() as stop:
+            signal.raise_signal(signal.SIGTERM)
+            assert stop.asked is None
+            assert signal.getsignal(signal.SIGINT) == stop._hear
+        assert signal.getsignal(signal.SIGINT) == interrupt
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def test_what_a_dead_process_left_is_cleaned_and_nothing_else(folder):
+    left = [f".123-{name}" for name in (LAST, PREVIOUS, BEST, records.NAME)]
+    foreign = [".123-notes.txt", f".x-{LAST}", f"123-{LAST}"]
+    for name in left + foreign:
+        (folder / name).write_bytes(b"part")
+    train(folder, 9)
+    assert small.leftovers(folder) == set(foreign)
+
+
+class Interrupted(training._Loop):
+    """A loop in which a signal arrives after a number of calls of two steps."""
+
+    after, number = 0, signal.SIGINT
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        steps, self.calls = self.steps, 0
+
+        def take(*call):
+            self.calls += 1
+            if self.calls == type(self).after:
+                signal.raise_signal(type(self).number)
+            return steps(*call)
+
+        self.steps = take
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_end_is_the_same(
+    tmp_path, monkeypatch, number
+):
+    monkeypatch.setattr(training, "STEPS_A_CALL", 2)
+    train(tmp_path / "whole", 3)
+    monkeypatch.setattr(training, "_Loop", Interrupted)
+    monkeypatch.setattr(Interrupted, "number", number)
+    # An epoch is 18 steps, 9 calls: in the first, at the end of it, in the second, at the end of the last.
+    for after, place in (
+        (4, "in epoch 1 after 8 steps"),
+        (5, "in epoch 1 after 18 steps"),
+        (3, "in epoch 2 after 6 steps"),
+    ):
+        monkeypatch.setattr(Interrupted, "after", after)
+        with pytest.raises(training.Stopped) as stopped:
+            train(tmp_path / "parts", 3)
+        name = signal.Signals(number).name
+        assert str(stopped.value) == (
+            f"Stopped by {name} {place}, and saved. The same command goes on from there."
+        )
+        assert stopped.value.signal == number
+    said = []
+    monkeypatch.setattr(Interrupted, "after", 0)
+    run = train(tmp_path / "parts", 3, report=said.append)
+    assert said[0] == f"Resuming {tmp_path / 'parts'} in epoch 2 after 6 steps."
+    small.assert_same_run(tmp_path / "parts", tmp_path / "whole")
+    assert run.record.partial is None
+    starts = [(s["after_epoch"], s["after_steps"]) for s in run.record.sessions]
+    assert starts == [(0, 0), (0, 8), (0, 18), (1, 6)]
+    assert signal.getsignal(number) not in (None, signal.SIG_IGN)
+
+
+def test_a_second_interrupt_ends_at_once():
+    with training._Stop() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.asked == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt) as ended:
+            signal.raise_signal(signal.SIGINT)
+    assert not isinstance(ended.value, training.Stopped)
+
+
+@pytest.mark.parametrize(
+    ("options", "saves"),
+    [
+        ({}, 0),
+        ({"save_steps": 4}, 4),
+        ({"save_steps": 5}, 3),
+        ({"save_minutes": 0}, 9),
+    ],
+)
+def test_saves_within_an_epoch_change_nothing(
+    tmp_path, monkeypatch, options, saves
+):
+    monkeypatch.setattr(training, "STEPS_A_CALL", 2)
+    count, save = [], training._save_last
+    monkeypatch.setattr(
+        training,
+        "_save_last",
+        lambda model, record, run_dir: (
+            count.append(record.partial is not None) or save(model, record, run_dir)
+        ),
+    )
+    train(tmp_path / "one", 1, **options)
+    assert sum(count) == saves
+    monkeypatch.undo()
+    monkeypatch.setattr(training, "STEPS_A_CALL", 2)
+    train(tmp_path / "other", 1)
+    small.assert_same_run(tmp_path / "one", tmp_path / "other")
+
+
+def test_a_second_process_is_refused_and_a_dead_ones_lock_is_not(tmp_path):
+    code = (
+        "import sys, time, pathlib; from lenet5lib import files\n"
+        "with files.locked(pathlib.Path(sys.argv[1])):\n"
+        "    print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout.readline() == "held\n"
+    for resume in (True, False):
+        with pytest.raises(files.LockedError) as refused:
+            train(tmp_path, 1, resume=resume)
+        assert str(refused.value) == (
+            f"{tmp_path} is being trained by another process, number {holder.pid}. Wait for it, stop it, or name "
+            "another folder."
+        )
+    holder.kill()
+    holder.communicate()
+    assert (tmp_path / files.LOCK).exists()
+    train(tmp_path, 1)
+    assert small.leftovers(tmp_path) == set()
 
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path):
