@@ -296,11 +296,15 @@ def wait_for_epoch(process: subprocess.Popen) -> None:
 
 
 def test_a_process_killed_at_any_moment_loses_nothing(tmp_path):
-    """Epochs of some milliseconds, so that a good part of the time goes into saving, where a kill might do harm."""
+    """Epochs of some milliseconds, so that a good part of the time goes into saving, where a kill might do harm.
+
+    LENET5_KILLS sets how often; 5 in a usual run.
+    """
     small.save_npz(tmp_path / "digits.npz", 60, 20)
-    run_dir, epochs, moments = tmp_path / "run", 100, random.Random(5)
+    kills = int(os.environ.get("LENET5_KILLS", "5"))
+    run_dir, epochs, moments = tmp_path / "run", 20 * kills, random.Random(5)
     done = 0
-    for _ in range(5):
+    for _ in range(kills):
         process = start(tmp_path, run_dir, epochs)
         wait_for_epoch(process)
         time.sleep(moments.uniform(0, 0.15))
@@ -316,7 +320,7 @@ def test_a_process_killed_at_any_moment_loses_nothing(tmp_path):
     assert cli.main(command(tmp_path, run_dir, epochs)) == 0
     assert cli.main(command(tmp_path, tmp_path / "whole", epochs)) == 0
     small.assert_same_run(run_dir, tmp_path / "whole")
-    assert len(records.read(run_dir).resume_points) == 5
+    assert len(records.read(run_dir).resume_points) == kills
 
 
 @pytest.mark.parametrize(
