@@ -757,11 +757,13 @@ def roofline(
             markersize=8,
             markeredgewidth=2,
         )
+        aside = -1 if form == "blocks" else 1
         ax.annotate(
             name,
             (intensity, rate / 1e9),
-            (8, 0),
+            (8 * aside, 0),
             textcoords="offset points",
+            ha="left" if aside > 0 else "right",
             va="center",
             fontsize=9,
         )

@@ -248,6 +248,14 @@ def test_predictions_are_computed_on_blocks_and_equal_those_of_keras():
     )
 
 
+def test_many_models_predict_without_a_warning(capfd):
+    images = np.zeros((3, 28, 28), np.uint8)
+    for _ in range(8):
+        form = blocks.PlainForm(models.build(LENET5))
+        form.predict(form.arrange(images))
+    assert "WARNING" not in "".join(capfd.readouterr())
+
+
 def test_an_unknown_form_is_refused():
     with pytest.raises(
         ValueError, match="form is 'fast'; expected one of auto, pl"

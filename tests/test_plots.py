@@ -85,6 +85,19 @@ FIGURES = {
     "kernels": lambda: plots.kernels(KERNELS),
     "feature_maps": lambda: plots.feature_maps(MAPS),
     "vectors": lambda: plots.vectors(VECTORS),
+    "block_matrix": lambda: plots.block_matrix(np.eye(4, 16) * 3, block=4),
+    "roofline": lambda: plots.roofline(
+        {
+            "C1": ("convolution", "plain", 10.0, 4e10),
+            "C1 on blocks": ("convolution", "blocks", 10.0, 8e10),
+            "F6": ("dense", "plain", 2.0, 1e10),
+        },
+        limit=2e11,
+        bandwidth=2e10,
+    ),
+    "epoch_seconds": lambda: plots.epoch_seconds(
+        {"keras-32": (6.0, 5.5, 7.0), "ours-32": (2.7, 2.6, 2.8)}, ["ours-32"]
+    ),
 }
 
 
@@ -402,3 +415,18 @@ def test_every_kind_of_layer_has_its_colour():
         len({plots.COLOURS[kind] for kind in ("convolution", "pooling", "dense")})
         == 3
     )
+
+
+def test_the_roofline_has_every_layer_under_its_name_and_both_limits():
+    found = texts(FIGURES["roofline"]())
+    assert {"C1", "C1 on blocks", "F6", "matrix product", "memory"} <= set(found)
+
+
+def test_the_block_matrix_writes_its_numbers_and_dots_for_zeros():
+    found = list(texts(FIGURES["block_matrix"]()))
+    assert found.count("3") == 4
+    assert found.count("·") == 60
+
+
+def test_the_seconds_of_each_program_stand_on_its_bar():
+    assert {"6.0 s", "2.7 s"} <= set(texts(FIGURES["epoch_seconds"]()))
