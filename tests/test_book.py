@@ -1,5 +1,6 @@
 """The book's own rules: what a chapter may hold, and that its outputs are really compared."""
 
+import itertools
 import json
 import os
 import re
@@ -82,6 +83,13 @@ def test_no_error_no_stderr_and_no_svg_is_stored(path):
         output for output in outputs if "image/svg+xml" in output.get("data", {})
     ]
     assert "WARNING" not in "".join(stdout(cell) for cell in cells(path))
+
+
+@chapter
+def test_what_is_printed_in_a_row_is_one_output(path):
+    for cell in cells(path):
+        kinds = [output["output_type"] for output in cell["outputs"]]
+        assert ("stream", "stream") not in itertools.pairwise(kinds), source(cell)
 
 
 @chapter

@@ -7,6 +7,7 @@ twice changes nothing outside cells tagged `nbval-ignore-output`. Nothing is sto
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
@@ -59,11 +60,24 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
         if cell.cell_type == "code":
             run_number += 1
             cell.execution_count = run_number
-            cell.outputs = [
+            cell.outputs = merged(
                 clean(output, cell, run_number)
                 for output in cell.outputs
                 if output.get("name") != "stderr"
-            ]
+            )
+
+
+def merged(
+    outputs: Iterable[nbformat.NotebookNode],
+) -> list[nbformat.NotebookNode]:
+    """Join what was printed in a row: where the kernel parts it is a matter of chance."""
+    joined: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if joined and "stream" == output.output_type == joined[-1].output_type:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def clean(
