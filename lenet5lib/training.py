@@ -154,7 +154,7 @@ def train(
         with files.locked(run_dir):  # Not while another process trains there.
             _move_aside(run_dir, say)
     model = _compiled(models.build(architecture, seed), learning_rate)
-    chosen = _form(model, architecture, form, len(splits.train))
+    chosen = _form(model, architecture, form, len(splits.train), say)
     _make_folder(run_dir)
     with files.locked(run_dir) as alone, _Stop() as stop:
         if alone:
@@ -276,11 +276,23 @@ class _Saver:
 
 
 def _form(
-    model: keras.Model, architecture: Architecture, form: str, digits: int
+    model: keras.Model,
+    architecture: Architecture,
+    form: str,
+    digits: int,
+    say: Callable[[str], Any],
 ) -> Form:
     """Return the form to train in; "auto" is settled here, where the number of digits is known."""
     if form == "auto" and (digits < BLOCKS_FROM or not blocks.compiles()):
         form = "plain"
+    if form == "auto":
+        try:
+            blocks.plan(architecture)
+        except blocks.BlockError as refused:
+            reason = str(refused).removesuffix(" Use the plain form.")
+            say(
+                f"Notice: {reason} It is trained in the plain form, which is slower."
+            )
     chosen = blocks.choose(model, architecture, form)
     if chosen.compiled and not blocks.compiles():
         raise RunError(

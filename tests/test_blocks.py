@@ -215,7 +215,19 @@ def test_auto_trains_on_blocks_from_20_000_digits_where_xla_works(
 ):
     monkeypatch.setattr(blocks, "compiles", lambda: works)
     model = models.build(LENET5)
-    assert training._form(model, LENET5, "auto", digits).name == expected
+    said = []
+    form = training._form(model, LENET5, "auto", digits, said.append)
+    assert (form.name, said) == (expected, [])
+
+
+def test_auto_says_why_a_network_is_trained_in_the_plain_form():
+    strided, said = LENET5.change("C1", stride=2), []
+    model = models.build(strided)
+    form = training._form(model, strided, "auto", 20_000, said.append)
+    assert form.name == "plain"
+    assert said == [
+        "Notice: C1 has stride 2; blocks need stride 1. It is trained in the plain form, which is slower."
+    ]
 
 
 def test_blocks_without_xla_are_refused(tmp_path, monkeypatch):
