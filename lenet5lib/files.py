@@ -40,8 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        flush(temporary)
         temporary.replace(path)
         _flush_folder(path.parent)
     finally:
@@ -152,15 +151,13 @@ def _take(path: Path) -> int | None:
         with contextlib.suppress(OSError):
             same = os.path.samestat(os.fstat(held), os.stat(path))
         if same:
-            with contextlib.suppress(
-                OSError
-            ):  # On a full disk the number is missing; the lock holds.
+            # On a full disk the number is missing; the lock holds.
+            with contextlib.suppress(OSError):
                 os.truncate(held, 0)
                 os.write(held, f"{os.getpid()}\n".encode())
             return held
-        os.close(
-            held
-        )  # The file was removed by its holder in between; take the new one.
+        # The file was removed by its holder in between; take the new one.
+        os.close(held)
 
 
 def _flush_folder(folder: Path) -> None:
