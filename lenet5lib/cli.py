@@ -43,6 +43,7 @@ def train(options: argparse.Namespace) -> None:
         form=options.form,
         save_minutes=options.save_minutes,
         save_steps=options.save_steps,
+        watch_test=options.watch_test,
     )
     best = run.record.best
     print(
@@ -198,6 +199,11 @@ def parser() -> argparse.ArgumentParser:
         type=_positive,
         metavar="N",
         help="save within an epoch too, every so many steps, in whole hundreds",
+    )
+    added.add_argument(
+        "--watch-test",
+        action="store_true",
+        help="record the error on the test digits too, after each epoch; nothing is chosen by it",
     )
     text = "go on from the folder's checkpoint (default), or move the old run aside and start anew"
     added.add_argument(

@@ -14,6 +14,7 @@ from typing import Any
 FORMAT = 1
 NAME = "record.json"
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+TEST_METRICS = ("test_loss", "test_accuracy")
 
 
 class RecordError(ValueError):
@@ -26,9 +27,9 @@ class Record:
 
     Attributes:
         config: what fixes the result: architecture, batch size, learning rate, seed, data.
-        epochs: for each epoch its number from 1, the four metrics (loss in nats a digit, accuracy 0–1; those of
-            validation begin with `val_`), its seconds with validation and without, and `steps`: pairs of (steps done, mean
-            loss over the last 100).
+        epochs: for each epoch its number from 1, its metrics (loss in nats a digit, accuracy 0–1; those of validation begin
+            with `val_`, those of a test set that was watched with `test_`), its seconds with validation and without, and
+            `steps`: pairs of (steps done, mean loss over the last 100).
         sessions: for each start of the program: `after_epoch`, the epoch it went on from; `after_steps`, the steps of the
             next epoch that were done already; the form in which the network was computed; the versions of the packages; the
             number of threads.
@@ -55,15 +56,27 @@ class Record:
         """The epochs after which the run went on in a new session."""
         return [session["after_epoch"] for session in self.sessions[1:]]
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of the metrics that each epoch has."""
+        watched = "watched test digits" in self.config["data"]
+        return METRICS + TEST_METRICS * watched
+
     def column(self, metric: str) -> list[float]:
         """Return one metric, a value an epoch."""
         return [epoch[metric] for epoch in self.epochs]
 
     def to_json(self) -> str:
-        """Return the record as JSON text."""
-        return json.dumps(
-            {"format": FORMAT, **asdict(self)}, indent=1, ensure_ascii=False
-        )
+        """Return the record as JSON text, a line an epoch."""
+        parts = []
+        for name, value in {"format": FORMAT, **asdict(self)}.items():
+            if isinstance(value, list):
+                lines = [json.dumps(entry, ensure_ascii=False) for entry in value]
+                text = "[\n  " + ",\n  ".join(lines) + "\n ]" if lines else "[]"
+            else:
+                text = json.dumps(value, ensure_ascii=False)
+            parts.append(f' "{name}": {text}')
+        return "{\n" + ",\n".join(parts) + "\n}\n"
 
     @classmethod
     def from_json(cls, text: str, shown: str) -> Record:
@@ -81,7 +94,7 @@ class Record:
                 record.source,
                 record.resume_points,
                 record.best["val_loss"],
-                [*map(record.column, ("epoch", *METRICS))],
+                [*map(record.column, ("epoch", *record.metrics))],
             )
             return record
         except (ValueError, TypeError, KeyError, AttributeError) as error:

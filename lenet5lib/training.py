@@ -79,7 +79,7 @@ class Run:
 
 def history_table(record: Record) -> pd.DataFrame:
     """Return a record's metrics as a table, a row an epoch."""
-    table = pd.DataFrame({name: record.column(name) for name in records.METRICS})
+    table = pd.DataFrame({name: record.column(name) for name in record.metrics})
     return table.set_index(
         pd.Index([epoch["epoch"] for epoch in record.epochs], name="epoch")
     )
@@ -107,6 +107,7 @@ def train(
     form: str = "auto",
     save_minutes: float = SAVE_MINUTES,
     save_steps: int | None = None,
+    watch_test: bool = False,
     report: Callable[[str], Any] | None = print,
 ) -> Run:
     """Train with Adam and sparse categorical cross-entropy, keep the best weights, and resume what the folder holds.
@@ -117,7 +118,7 @@ def train(
 
     Args:
         architecture: what to train; its last layer gives probabilities.
-        splits: training and validation digits; the test digits are not looked at.
+        splits: training and validation digits; the test digits are not looked at, unless `watch_test` says so.
         run_dir: the run's folder, made if it is missing.
         epochs: the total; a run that has as many returns at once, a run that has fewer goes on.
         batch_size: digits a step; the last step of an epoch takes what is left.
@@ -128,6 +129,8 @@ def train(
             CPU from 20,000 digits on. The record says which. A checkpoint of one form goes on in the other.
         save_minutes: save in the middle of an epoch when so many minutes have passed since the last save.
         save_steps: save in the middle of an epoch after so many steps too, rounded up to whole hundreds; None for never.
+        watch_test: also record loss and accuracy on the test digits after each epoch, as the article does; nothing is chosen
+            by them.
         report: receives a line of text an epoch; None for silence.
 
     Returns:
@@ -149,6 +152,8 @@ def train(
     say = report or (lambda line: None)
     run_dir = Path(run_dir)
     config = _config(architecture, splits, batch_size, learning_rate, seed)
+    if watch_test:
+        config["data"]["watched test digits"] = data.digest(splits.test)
     save_minutes = _require_number("save_minutes", save_minutes, 0)
     if not resume and run_dir.is_dir():
         with files.locked(run_dir):  # Not while another process trains there.
@@ -169,7 +174,12 @@ def train(
             return Run(model, record, run_dir)
         record.sessions.append(_session(record, chosen))
         loop = _Loop(model, chosen, splits.train, batch_size)
-        validation = chosen.arrange(splits.validation.images)
+        watched = {"val": splits.validation}
+        if watch_test:
+            watched["test"] = splits.test
+        pixels = {
+            name: chosen.arrange(part.images) for name, part in watched.items()
+        }
         saver = _Saver(model, record, run_dir, stop, save_minutes, save_steps)
         for epoch in range(done + 1, epochs + 1):
             start = time.perf_counter()
@@ -178,9 +188,10 @@ def train(
             before = begun["seconds"]
             progress = _Progress(epoch, epochs, report)
             line = {"epoch": epoch} | loop.epoch(order, begun, progress, saver)
-            probabilities = chosen.predict(validation)
-            measured = _measures(probabilities, splits.validation.labels)
-            line |= zip(("val_loss", "val_accuracy"), measured, strict=True)
+            for name, part in watched.items():
+                measured = _measures(chosen.predict(pixels[name]), part.labels)
+                names = f"{name}_loss", f"{name}_accuracy"
+                line |= zip(names, measured, strict=True)
             line["seconds"] = round(before + time.perf_counter() - start, 3)
             record.epochs.append(line)
             saver.epoch()
