@@ -144,6 +144,7 @@ class _Reached(Exception):
 def _train(splits: Any, options: argparse.Namespace, form: str) -> Epochs:
     """Train with the library in a temporary folder and return the epochs of its record."""
     from lenet5lib import records, training
+    from lenet5lib.recipe import Recipe
     from lenet5lib.spec import LENET5
 
     with tempfile.TemporaryDirectory() as folder:
@@ -152,7 +153,7 @@ def _train(splits: Any, options: argparse.Namespace, form: str) -> Epochs:
             if reached(records.read(folder).epochs[-1]["val_accuracy"], options):
                 raise _Reached
 
-        asked = {"epochs": options.epochs, "batch_size": options.batch_size}
+        asked = {"epochs": options.epochs, "recipe": Recipe(options.batch_size)}
         with contextlib.suppress(_Reached):
             training.train(
                 LENET5, splits, folder, **asked, seed=SEED, form=form, report=stop

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lenet5lib import __version__, arithmetic, spec
+from lenet5lib import __version__, arithmetic, recipe, spec
 
 
 def describe(options: argparse.Namespace) -> None:
@@ -36,8 +36,7 @@ def train(options: argparse.Namespace) -> None:
         splits,
         options.run_dir,
         epochs=options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
+        recipe=_recipe(options),
         seed=options.seed,
         resume=options.resume,
         form=options.form,
@@ -49,6 +48,17 @@ def train(options: argparse.Namespace) -> None:
     print(
         f"Best on validation: epoch {best['epoch']}, val_loss {best['val_loss']:.4f}. Saved in {run.run_dir}."
     )
+
+
+def _recipe(options: argparse.Namespace) -> recipe.Recipe:
+    """Return the hyperparameters that the command line asks for."""
+    rate, epochs = options.learning_rate, options.epochs
+    if options.schedule == "one-cycle":
+        rate = recipe.OneCycle(rate, epochs)
+    elif options.schedule == "plateau":
+        rate = recipe.Plateau(rate)
+    distortion = recipe.AFFINE if options.distort else None
+    return recipe.Recipe(options.batch_size, rate, options.weight_decay, distortion)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -173,6 +183,24 @@ def parser() -> argparse.ArgumentParser:
         default=0.001,
         metavar="RATE",
         help="Adam's (default: 0.001)",
+    )
+    added.add_argument(
+        "--schedule",
+        choices=("constant", "one-cycle", "plateau"),
+        default="constant",
+        help="of the learning rate: constant (default); up and down again over all epochs; halved at each plateau",
+    )
+    added.add_argument(
+        "--weight-decay",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="decoupled, of the kernels (default: 0)",
+    )
+    added.add_argument(
+        "--distort",
+        action="store_true",
+        help="distort each training digit anew in each epoch: translation, scaling, squeezing, horizontal shear",
     )
     added.add_argument(
         "--seed",

@@ -1,8 +1,9 @@
 """Training that can be stopped and resumed without a trace.
 
-The order of the digits is a function of (seed, epoch), the initial weights of the seed; all else that the next epoch
-depends on is in the checkpoint. So a run that was stopped and resumed ends bit for bit where an uninterrupted one ends,
-on the same machine with the same number of threads. Chapters 5 and 6 are about this module.
+The order of the digits and their distortions are functions of (seed, epoch), the initial weights of the seed, a schedule of
+the step and the record; all else that the next step depends on is in the checkpoint. So a run that was stopped and resumed
+ends bit for bit where an uninterrupted one ends, on the same machine with the same number of threads. Chapters 5 and 6 are
+about this module.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from lenet5lib import blocks, checkpoint, data, files, models, records
+from lenet5lib import blocks, checkpoint, data, distortions, files, models, records
 from lenet5lib.blocks import Form
 from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
 from lenet5lib.data import Digits, Splits
+from lenet5lib.recipe import USUAL, Recipe, require_number
 from lenet5lib.records import Record
 from lenet5lib.spec import Architecture, require_size
 
@@ -100,8 +101,7 @@ def train(
     run_dir: str | Path,
     *,
     epochs: int,
-    batch_size: int = 32,
-    learning_rate: float = 0.001,
+    recipe: Recipe = USUAL,
     seed: int = 0,
     resume: bool = True,
     form: str = "auto",
@@ -121,9 +121,8 @@ def train(
         splits: training and validation digits; the test digits are not looked at, unless `watch_test` says so.
         run_dir: the run's folder, made if it is missing.
         epochs: the total; a run that has as many returns at once, a run that has fewer goes on.
-        batch_size: digits a step; the last step of an epoch takes what is left.
-        learning_rate: Adam's step size.
-        seed: fixes the initial weights and the order of the digits.
+        recipe: the hyperparameters; by default 32 digits a step, Adam at a rate of 0.001.
+        seed: fixes the initial weights, the order of the digits and their distortions.
         resume: go on from the folder's checkpoint; if False, an earlier run is moved aside, never deleted.
         form: "plain", as Keras computes the network; "blocks", which is faster on a CPU (see `blocks`); "auto", blocks on a
             CPU from 20,000 digits on. The record says which. A checkpoint of one form goes on in the other.
@@ -144,21 +143,19 @@ def train(
         BlockError: blocks were asked for and the architecture does not allow them.
     """
     epochs = require_size("epochs", epochs)
-    batch_size = require_size("batch_size", batch_size)
     seed = require_size("seed", seed, minimum=0)
-    learning_rate = _require_rate(learning_rate)
     if save_steps is not None:
         save_steps = require_size("save_steps", save_steps)
     say = report or (lambda line: None)
     run_dir = Path(run_dir)
-    config = _config(architecture, splits, batch_size, learning_rate, seed)
+    config = _config(architecture, splits, recipe, seed)
     if watch_test:
         config["data"]["watched test digits"] = data.digest(splits.test)
-    save_minutes = _require_number("save_minutes", save_minutes, 0)
+    save_minutes = require_number("save_minutes", save_minutes)
     if not resume and run_dir.is_dir():
         with files.locked(run_dir):  # Not while another process trains there.
             _move_aside(run_dir, say)
-    model = _compiled(models.build(architecture, seed), learning_rate)
+    model = _compiled(models.build(architecture, seed), recipe)
     chosen = _form(model, architecture, form, len(splits.train), say)
     _make_folder(run_dir)
     with files.locked(run_dir) as alone, _Stop() as stop:
@@ -173,7 +170,7 @@ def train(
             say(f"Finished: {run_dir} holds {held}, {epochs} asked for.")
             return Run(model, record, run_dir)
         record.sessions.append(_session(record, chosen))
-        loop = _Loop(model, chosen, splits.train, batch_size)
+        loop = _Loop(model, chosen, splits.train, recipe, seed)
         watched = {"val": splits.validation}
         if watch_test:
             watched["test"] = splits.test
@@ -183,11 +180,11 @@ def train(
         saver = _Saver(model, record, run_dir, stop, save_minutes, save_steps)
         for epoch in range(done + 1, epochs + 1):
             start = time.perf_counter()
-            order = epoch_order(seed, epoch, len(splits.train))
+            losses = record.column("val_loss")
             begun = record.partial or _nothing_done(epoch)
             before = begun["seconds"]
             progress = _Progress(epoch, epochs, report)
-            line = {"epoch": epoch} | loop.epoch(order, begun, progress, saver)
+            line = {"epoch": epoch} | loop.epoch(losses, begun, progress, saver)
             for name, part in watched.items():
                 measured = _measures(chosen.predict(pixels[name]), part.labels)
                 names = f"{name}_loss", f"{name}_accuracy"
@@ -312,46 +309,28 @@ def _form(
     return chosen
 
 
-def _require_number(what: str, value: float, least: float) -> float:
-    """Return `value` if it is a number of at least `least`, else raise ValueError naming `what`."""
-    if not isinstance(value, Real) or not value >= least:
-        raise ValueError(
-            f"{what} is {value!r}; expected a number of {least} or more. Choose another."
-        )
-    return float(value)
-
-
-def _require_rate(learning_rate: float) -> float:
-    """Return the learning rate if it is a finite number above 0, else raise ValueError."""
-    if not isinstance(learning_rate, Real) or not 0 < learning_rate < math.inf:
-        raise ValueError(
-            f"learning_rate is {learning_rate!r}; expected a number above 0. The default is 0.001."
-        )
-    return float(learning_rate)
-
-
-def _compiled(model: keras.Model, learning_rate: float) -> keras.Model:
+def _compiled(model: keras.Model, recipe: Recipe) -> keras.Model:
     """Give the model its optimizer and loss, the optimizer's state built so that loading can fill it."""
-    model.compile(
-        keras.optimizers.Adam(learning_rate),
-        keras.losses.SparseCategoricalCrossentropy(),
+    first = float(recipe.rates(np.zeros(1), 1, [])[0])
+    optimizer = keras.optimizers.Adam(
+        first, weight_decay=recipe.weight_decay or None
     )
-    model.optimizer.build(model.trainable_variables)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy())
+    optimizer.build(model.trainable_variables)
     return model
 
 
 def _config(
     architecture: Architecture,
     splits: Splits,
-    batch_size: int,
-    learning_rate: float,
+    recipe: Recipe,
     seed: int,
 ) -> dict[str, Any]:
     """Return all that fixes a run's result, as plain JSON values."""
     return {
         "architecture": architecture.to_dict(),
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
+        **recipe.to_dict(),
         "seed": seed,
         "data": {
             "source": splits.source,
@@ -563,35 +542,47 @@ def _write_record(record: Record, run_dir: Path) -> None:
 
 
 class _Loop:
-    """The training step, made one program for a model, the form it is computed in, and its training digits."""
+    """The training step, made one program for a model, the form it is computed in, its training digits and their recipe."""
 
     def __init__(
-        self, model: keras.Model, form: Form, digits: Digits, batch_size: int
+        self,
+        model: keras.Model,
+        form: Form,
+        digits: Digits,
+        recipe: Recipe,
+        seed: int,
     ) -> None:
-        self.batch_size = min(batch_size, len(digits))
-        pixels = tf.constant(form.arrange(digits.images))
+        self.form, self.recipe, self.seed = form, recipe, seed
+        self.batch_size = min(recipe.batch_size, len(digits))
+        self.images = data.fit(digits.images, model.input_shape[1:])
+        self.pixels = None
         labels = tf.constant(digits.labels.astype(np.int32))
         loss_of, variables = model.loss, model.trainable_variables
+        optimizer = model.optimizer
+        random = [layer for layer in model.layers if hasattr(layer, "step")]
 
-        def step(rows):
+        def step(pixels, rows, rate):
             """Take one step on the digits at these positions, −1 for none; return their losses' sum, the number right."""
             there = rows >= 0
             chosen = tf.maximum(rows, 0)
             truth = tf.gather(labels, chosen)
             weights = tf.cast(there, tf.float32)
+            for layer in random:
+                layer.step.assign(tf.cast(optimizer.iterations, tf.int32))
+            optimizer.learning_rate.assign(rate)
             with tf.GradientTape() as tape:
                 probabilities = form(tf.gather(pixels, chosen), training=True)
                 losses = weights * loss_of.call(truth, probabilities)
                 loss = tf.reduce_sum(losses) / tf.reduce_sum(weights)
-            model.optimizer.apply(tape.gradient(loss, variables), variables)
+            optimizer.apply(tape.gradient(loss, variables), variables)
             hits = (tf.argmax(probabilities, 1, tf.int32) == truth) & there
             return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.int32))
 
-        def steps(batches, count):
+        def steps(pixels, batches, rates, count):
             """Take the first `count` of these steps; return the sum of the digits' losses and the number right."""
 
             def take(number, loss, right):
-                more, hits = step(batches[number])
+                more, hits = step(pixels, batches[number], rates[number])
                 return number + 1, loss + more, right + hits
 
             start = (tf.constant(0), tf.constant(0.0), tf.constant(0))
@@ -599,29 +590,47 @@ class _Loop:
 
         self.steps = form.compile(steps)
 
+    def arranged(self, epoch: int) -> tf.Tensor:
+        """Return an epoch's training digits, distorted where the recipe says so, laid out for the form."""
+        distortion = self.recipe.distortion
+        if distortion:
+            images = distortions.distort(self.images, distortion, self.seed, epoch)
+            self.pixels = tf.constant(self.form.arrange(images))
+        elif self.pixels is None:
+            self.pixels = tf.constant(self.form.arrange(self.images))
+        return self.pixels
+
     def epoch(
         self,
-        order: np.ndarray,
+        val_losses: list[float],
         begun: dict[str, Any],
         progress: Callable[[float], None],
         saver: _Saver,
     ) -> dict[str, Any]:
-        """Train once over the digits in this order, or what is left of it; return loss, accuracy and the loss on the way.
+        """Train an epoch, or what is left of it; return loss, accuracy and the loss on the way.
 
         Args:
-            order: positions of the digits.
+            val_losses: of the epochs before.
             begun: what is done of this epoch, see `Record.partial`; brought up to date after each call.
             progress: receives the share done.
             saver: is told of each call.
         """
-        calls, counts = self.batches(order)
         start = time.perf_counter() - begun["seconds"]
+        epoch, count = begun["epoch"], len(self.images)
+        calls, counts = self.batches(epoch_order(self.seed, epoch, count))
+        rates = self.rates(epoch, val_losses, len(calls))
+        pixels = self.arranged(epoch)
         done = len(begun["losses"])
         for number in range(done, len(calls)):
-            call, count = calls[number], counts[number]
+            call = calls[number]
             loss, right = (
                 value.numpy().item()
-                for value in self.steps(tf.constant(call), tf.constant(count))
+                for value in self.steps(
+                    pixels,
+                    tf.constant(call),
+                    tf.constant(rates[number]),
+                    tf.constant(counts[number]),
+                )
             )
             begun["losses"].append(loss)
             begun["right"] += right
@@ -632,11 +641,18 @@ class _Loop:
             progress((number + 1) / len(calls))
             saver.call(begun)
         return {
-            "loss": sum(begun["losses"]) / len(order),
-            "accuracy": begun["right"] / len(order),
+            "loss": sum(begun["losses"]) / count,
+            "accuracy": begun["right"] / count,
             "steps": begun["steps"],
             "training_seconds": begun["seconds"],
         }
+
+    def rates(self, epoch: int, val_losses: list[float], calls: int) -> np.ndarray:
+        """Return the learning rate of each step of an epoch, float32 (calls, STEPS_A_CALL)."""
+        steps = -(-len(self.images) // self.batch_size)
+        numbers = (epoch - 1) * steps + np.arange(calls * STEPS_A_CALL)
+        rates = self.recipe.rates(numbers, steps, val_losses)
+        return rates.reshape(calls, STEPS_A_CALL)
 
     def batches(self, order: np.ndarray) -> tuple[np.ndarray, list[int]]:
         """Return an epoch's positions, int32 (calls, STEPS_A_CALL, batch_size), and the steps of each call.

@@ -25,9 +25,11 @@ from lenet5lib import (
     training,
 )
 from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
+from lenet5lib.recipe import Distortion, OneCycle, Plateau, Recipe, Stairs
 from lenet5lib.spec import LENET5, LENET5_32
 from lenet5lib.training import RunError
 
+FIELDS = {field.name for field in dataclasses.fields(Recipe)}
 RELU = LENET5.with_hidden_activation("relu")
 
 
@@ -38,7 +40,10 @@ def train(
     splits: data.Splits | None = None,
     **options,
 ) -> training.Run:
-    """Train in silence on the small set."""
+    """Train in silence on the small set; what is a field of the recipe may stand among the options."""
+    chosen = {name: options.pop(name) for name in FIELDS & set(options)}
+    if chosen:
+        options["recipe"] = Recipe(**chosen)
     return training.train(
         architecture,
         splits or small.splits(),
@@ -194,8 +199,9 @@ def test_an_epoch_takes_each_digit_once_in_its_order(tmp_path, monkeypatch):
         def __init__(self, *args):
             super().__init__(*args)
             steps = self.steps
-            self.steps = lambda batches, count: (
-                taken.append((batches.numpy(), int(count))) or steps(batches, count)
+            self.steps = lambda pixels, batches, rates, count: (
+                taken.append((batches.numpy(), int(count)))
+                or steps(pixels, batches, rates, count)
             )
 
     monkeypatch.setattr(training, "_Loop", Spy)
@@ -732,6 +738,119 @@ def test_saves_within_an_epoch_change_nothing(
     monkeypatch.setattr(training, "STEPS_A_CALL", 2)
     train(tmp_path / "other", 1)
     small.assert_same_run(tmp_path / "one", tmp_path / "other")
+
+
+MOVED = Distortion(translation=2, scaling=0.1, shear=0.2, elastic=0.5)
+RECIPES = {
+    "distortions": Recipe(distortion=MOVED),
+    "one cycle, weight decay": Recipe(32, OneCycle(0.003, epochs=3), 0.01),
+    "stairs": Recipe(32, Stairs(((1, 0.002), (1, 0.0005)))),
+    # No epoch of this training gains so much: the rate halves after each but the first.
+    "plateau": Recipe(32, Plateau(0.002, patience=1, least_gain=10)),
+    "all": Recipe(25, OneCycle(0.003, epochs=2), 0.01, MOVED),
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_a_run_stopped_within_epochs_ends_the_same_with_any_recipe(
+    tmp_path, monkeypatch, recipe
+):
+    monkeypatch.setattr(training, "STEPS_A_CALL", 2)
+    train(tmp_path / "whole", 3, recipe=recipe)
+    monkeypatch.setattr(training, "_Loop", Interrupted)
+    for after in (4, 7, 8):
+        monkeypatch.setattr(Interrupted, "after", after)
+        with pytest.raises(training.Stopped):
+            train(tmp_path / "parts", 3, recipe=recipe)
+    monkeypatch.setattr(Interrupted, "after", 0)
+    train(tmp_path / "parts", 3, recipe=recipe)
+    small.assert_same_run(tmp_path / "parts", tmp_path / "whole")
+    # And it is another training than the usual one: the recipe has been followed.
+    train(tmp_path / "usual", 1)
+    other = records.read(tmp_path / "usual").epochs[0]
+    assert records.read(tmp_path / "whole").epochs[0]["loss"] != other["loss"]
+
+
+@pytest.mark.parametrize("name", ["one cycle, weight decay", "stairs", "plateau"])
+def test_the_optimizer_takes_the_rate_of_each_step(tmp_path, monkeypatch, name):
+    recipe, taken = RECIPES[name], []
+    monkeypatch.setattr(training, "STEPS_A_CALL", 1)
+
+    class Spy(training._Loop):
+        def __init__(self, model, *args):
+            super().__init__(model, *args)
+            steps = self.steps
+
+            def take(*call):
+                made = steps(*call)
+                taken.append(float(model.optimizer.learning_rate))
+                return made
+
+            self.steps = take
+
+    monkeypatch.setattr(training, "_Loop", Spy)
+    run = train(tmp_path, 3, recipe=recipe)
+    losses = run.record.column("val_loss")
+    expected = [
+        recipe.rates(np.arange(18 * epoch, 18 * epoch + 18), 18, losses[:epoch])
+        for epoch in range(3)
+    ]
+    assert taken == np.concatenate(expected).tolist()
+    assert len(set(taken)) > 1
+
+
+def test_weight_decay_shrinks_kernels_and_not_biases(tmp_path):
+    """Of two steps that differ in the decay alone, one ends smaller by rate times decay times the kernel before."""
+    ends = [
+        values_by_name(
+            train(
+                tmp_path / str(decay), 1, batch_size=550, weight_decay=decay
+            ).model
+        )
+        for decay in (0.0, 0.5)
+    ]
+    start = values_by_name(models.build(RELU, seed=0))
+    for name, before in start.items():
+        plain, decayed = ends[0][name], ends[1][name]
+        shrunk = 0.001 * 0.5 * before if name.endswith("kernel") else 0.0
+        np.testing.assert_allclose(plain - decayed, shrunk, rtol=0, atol=2e-7)
+
+
+def values_by_name(model: keras.Model) -> dict[str, np.ndarray]:
+    return {weight.path: np.asarray(weight) for weight in model.weights}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (
+            {"learning_rate": OneCycle(0.001, 3)},
+            "learning_rate: 0.001 in the folder",
+        ),
+        ({"weight_decay": 0.1}, "weight_decay: None in the folder, 0.1 asked for"),
+        ({"distortion": MOVED}, "distortion: None in the folder"),
+    ],
+)
+def test_another_recipe_is_refused_by_name(folder, changes, named):
+    with pytest.raises(RunError) as refused:
+        train(folder, 6, **changes)
+    assert named in str(refused.value)
+
+
+def test_the_test_digits_are_watched_only_where_asked(tmp_path, whole):
+    watched = train(tmp_path, 2, watch_test=True)
+    assert watched.record.metrics == records.METRICS + records.TEST_METRICS
+    assert list(watched.history()) == list(watched.record.metrics)
+    loss, accuracy = training.loss_and_accuracy(watched.model, small.splits().test)
+    assert watched.record.epochs[-1]["test_accuracy"] == accuracy
+    assert watched.record.epochs[-1]["test_loss"] == pytest.approx(loss, rel=1e-6)
+    assert "test_loss" not in whole.history()
+    for mine, theirs in zip(
+        small.metrics(watched.record), small.metrics(whole.record), strict=False
+    ):
+        assert {**mine, **theirs} == mine  # Nothing else has changed.
+    with pytest.raises(RunError, match="watched test digits"):
+        train(tmp_path, 3)
 
 
 def test_a_second_process_is_refused_and_a_dead_ones_lock_is_not(tmp_path):

@@ -1,0 +1,163 @@
+"""Distortions: nothing changes where nothing is asked; each kind does what its name says; all is a function of the seed."""
+
+import numpy as np
+import pytest
+
+from lenet5lib import blocks, data, distortions
+from lenet5lib.recipe import AFFINE, Distortion
+
+BENT = Distortion(2, 0.1, 0.1, 0.2, rotation=10, elastic=1.0)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return data.stand_in().train.images[:300]
+
+
+def distort(images, distortion, seed=0, epoch=1):
+    return distortions.distort(images, distortion, seed, epoch)
+
+
+def test_no_distortion_leaves_every_pixel(images):
+    assert (distort(images, Distortion()) == images).all()
+
+
+def test_the_same_seed_and_epoch_give_the_same_and_others_do_not(images):
+    first = distort(images, BENT)
+    assert (distort(images, BENT) == first).all()
+    for other in (distort(images, BENT, seed=1), distort(images, BENT, epoch=2)):
+        assert ((other != first).any(axis=(1, 2))).mean() > 0.99
+    assert first.dtype == np.uint8
+    assert first.shape == images.shape
+
+
+def test_equal_images_are_distorted_differently(images):
+    same = np.repeat(images[:1], 50, axis=0)
+    assert len(np.unique(distort(same, BENT), axis=0)) > 48
+
+
+def test_what_a_digit_becomes_does_not_depend_on_those_after_it(images):
+    assert (distort(images[:7], BENT) == distort(images, BENT)[:7]).all()
+
+
+def test_a_second_group_is_distorted_in_its_own_way(images, monkeypatch):
+    monkeypatch.setattr(distortions, "AT_ONCE", 150)
+    distortions._program.cache_clear()
+    same = np.repeat(images[:1], 300, axis=0)
+    made = distort(same, BENT)
+    distortions._program.cache_clear()
+    assert (made[:150] != made[150:]).any()
+
+
+def centre(images: np.ndarray) -> np.ndarray:
+    """Return each image's centre of mass (row, column): (n, 2)."""
+    weights = images / images.sum(axis=(1, 2), keepdims=True)
+    rows, columns = np.mgrid[: images.shape[1], : images.shape[2]]
+    return np.stack(
+        [(weights * rows).sum((1, 2)), (weights * columns).sum((1, 2))], -1
+    )
+
+
+def blob(side: int = 28) -> np.ndarray:
+    """Return 4,000 copies of a square of ink in the middle."""
+    image = np.zeros((side, side), np.uint8)
+    image[10:18, 10:18] = 255
+    return np.repeat(image[None], 4000, axis=0)
+
+
+def test_translation_is_uniform_in_both_directions():
+    moved = centre(distort(blob(), Distortion(translation=3))) - 13.5
+    assert np.abs(moved).max() <= 3.01
+    assert np.abs(moved.mean(axis=0)).max() < 0.1
+    # A uniform distribution of half-width 3 has the deviation 3 / sqrt(3).
+    assert moved.std(axis=0) == pytest.approx([np.sqrt(3)] * 2, rel=0.05)
+    assert abs(np.corrcoef(moved.T)[0, 1]) < 0.1
+
+
+def spread(images: np.ndarray) -> np.ndarray:
+    """Return each image's covariance of ink: (n, 3), rows, columns, rows with columns."""
+    weights = images / images.sum(axis=(1, 2), keepdims=True)
+    rows, columns = np.mgrid[: images.shape[1], : images.shape[2]]
+    middle = centre(images)
+    down = rows - middle[:, 0, None, None]
+    across = columns - middle[:, 1, None, None]
+    return np.stack(
+        [
+            (weights * down * down).sum((1, 2)),
+            (weights * across * across).sum((1, 2)),
+            (weights * down * across).sum((1, 2)),
+        ],
+        -1,
+    )
+
+
+def test_scaling_changes_both_axes_alike_and_squeezing_one_against_the_other():
+    before = spread(blob())[0]
+    scaled = spread(distort(blob(), Distortion(scaling=0.3)))
+    assert np.corrcoef(scaled[:, 0], scaled[:, 1])[0, 1] > 0.99
+    assert scaled[:, 0].max() == pytest.approx(before[0] * 1.3**2, rel=0.08)
+    assert scaled[:, 0].min() == pytest.approx(before[0] * 0.7**2, rel=0.12)
+    squeezed = spread(distort(blob(), Distortion(squeezing=0.3)))
+    assert np.corrcoef(squeezed[:, 0], squeezed[:, 1])[0, 1] < -0.9
+    product = np.sqrt(squeezed[:, 0] * squeezed[:, 1])
+    assert product == pytest.approx(before[0], rel=0.05)
+
+
+def test_shear_moves_rows_sideways_and_leaves_the_height():
+    before, sheared = (
+        spread(blob())[0],
+        spread(distort(blob(), Distortion(shear=0.5))),
+    )
+    assert sheared[:, 0] == pytest.approx(before[0], rel=1e-3)
+    # Row y moves by shear times y: so does its covariance with the columns.
+    assert np.abs(sheared[:, 2] / before[0]).max() == pytest.approx(0.5, abs=0.02)
+
+
+def test_rotation_keeps_the_ink_and_turns_it():
+    before = spread(blob())[0]
+    turned = spread(distort(blob(), Distortion(rotation=45)))
+    trace = turned[:, 0] + turned[:, 1]
+    # Bilinear sampling blurs a little.
+    assert trace == pytest.approx(before[0] + before[1], rel=0.06)
+    assert np.abs(turned[:, 2]).max() < 0.1  # A square stays one.
+
+
+def test_elastic_displacements_have_the_deviation_and_the_smoothness_asked():
+    noise = np.random.default_rng(0).integers(0, 256, (2, 400, 28, 28), np.uint8)
+    smooth = distortions._smoothing(28, Distortion(elastic=1.5, smoothness=4))
+    moved = distortions._displacements(noise, smooth, smooth)
+    down, across = (one.numpy() for one in moved)
+    assert down.std() == pytest.approx(1.5, rel=0.05)
+    assert across.std() == pytest.approx(1.5, rel=0.05)
+    # White noise under a Gaussian of deviation s is correlated over d as exp(-d² / 4s²).
+    inner = down[:, 10:18]
+    near = np.corrcoef(inner[..., 10].ravel(), inner[..., 14].ravel())[0, 1]
+    assert near == pytest.approx(np.exp(-(4**2) / (4 * 4**2)), abs=0.05)
+
+
+def test_pixels_between_pixels_are_bilinear():
+    """A shift by (0.25, 0.5), read off by hand."""
+    images = np.zeros((distortions.AT_ONCE, 3, 3), np.uint8)
+    images[0] = [[0, 80, 160], [40, 120, 200], [8, 16, 24]]
+    rows, columns = np.mgrid[:3, :3].astype(np.float32)
+    positions = [
+        np.broadcast_to(axis, images.shape) for axis in (rows + 0.25, columns + 0.5)
+    ]
+    made = distortions._sample(images, *positions).numpy()[0]
+    assert made.tolist() == [[50, 130, 85], [63, 125, 78], [9, 15, 9]]
+
+
+def test_xla_and_tensorflow_agree_but_for_rounding(images, monkeypatch):
+    first = distort(images, BENT).astype(int)
+    monkeypatch.setattr(blocks, "compiles", lambda: False)
+    distortions._program.cache_clear()
+    second = distort(images, BENT).astype(int)
+    distortions._program.cache_clear()
+    assert np.abs(first - second).max() <= 1
+    assert (first != second).mean() < 0.01
+
+
+def test_the_kinds_of_the_paper_keep_digits_inside_the_image(images):
+    made = distort(images, AFFINE)
+    ink = made.sum(axis=(1, 2)) / images.sum(axis=(1, 2))
+    assert ink.min() > 0.6

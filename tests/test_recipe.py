@@ -1,0 +1,156 @@
+"""Recipes and schedules: their values by hand, their limits, and that they come back from JSON."""
+
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lenet5lib.recipe import (
+    AFFINE,
+    USUAL,
+    Distortion,
+    OneCycle,
+    Plateau,
+    Recipe,
+    Stairs,
+)
+
+RATES = st.floats(1e-6, 10)
+SCHEDULES = st.one_of(
+    st.builds(OneCycle, RATES, st.integers(1, 50), st.floats(0, 1)),
+    st.builds(
+        Stairs,
+        st.lists(st.tuples(st.integers(1, 9), RATES), min_size=1).map(tuple),
+    ),
+    st.builds(Plateau, RATES, st.floats(0, 1), st.integers(1, 9)),
+)
+
+
+def rates(schedule, epochs: int, steps: int, val_losses=()) -> np.ndarray:
+    return Recipe(32, schedule).rates(np.arange(epochs * steps), steps, val_losses)
+
+
+def test_a_number_stays_what_it_is():
+    assert rates(0.001, 2, 3).tolist() == [np.float32(0.001)] * 6
+
+
+def test_one_cycle_begins_peaks_and_ends_where_it_says():
+    found = rates(OneCycle(0.01, epochs=10), 12, 101)
+    assert found[0] == pytest.approx(0.0004)
+    assert found.max() == pytest.approx(0.01, rel=1e-4)
+    assert found.argmax() in (302, 303)  # At 0.3 of 1,009.
+    assert found[1009] == pytest.approx(1e-6)
+    assert set(found[1009:].tolist()) == {found[1009]}
+    assert (np.diff(found[:303]) > 0).all()
+    assert (np.diff(found[303:1009]) < 0).all()
+
+
+def test_one_cycle_by_hand_at_quarters():
+    """Half-way up, half a cosine stands half-way between its ends; so does it half-way down."""
+    found = rates(OneCycle(1.0, epochs=1, rise=0.5, start=0.2, end=0.0), 1, 5)
+    assert found.tolist() == pytest.approx([0.2, 0.6, 1.0, 0.5, 0.0])
+
+
+def test_stairs_are_those_of_the_paper_epoch_by_epoch():
+    stairs = Stairs(((2, 5e-4), (3, 2e-4), (3, 1e-4), (4, 5e-5), (8, 1e-5)))
+    found = rates(stairs, 21, 2)[::2]
+    wanted = [5e-4] * 2 + [2e-4] * 3 + [1e-4] * 3 + [5e-5] * 4 + [1e-5] * 9
+    assert found.tolist() == np.float32(wanted).tolist()
+
+
+def test_plateau_agrees_with_keras():
+    losses = [1.0, 0.9, 0.95, 0.9, 0.9, 0.91, 0.5, 0.5, 0.6, 0.6, 0.6, 0.49, 0.6]
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    callback = keras.callbacks.ReduceLROnPlateau(
+        factor=0.3, patience=2, min_lr=0.004
+    )
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch, loss in enumerate(losses):
+        plateau = Plateau(0.1, 0.3, patience=2, least_rate=0.004)
+        mine = rates(plateau, 1, 3, losses[:epoch])
+        assert mine.tolist() == pytest.approx(
+            [float(model.optimizer.learning_rate)] * 3
+        )
+        callback.on_epoch_end(epoch, {"val_loss": loss})
+    assert mine[0] < 0.03
+
+
+@given(SCHEDULES, st.integers(1, 30), st.lists(st.floats(0, 9), max_size=9))
+def test_rates_do_not_depend_on_where_one_begins_to_ask(schedule, steps, losses):
+    recipe = Recipe(32, schedule)
+    numbers = np.arange(4 * steps)
+    whole = recipe.rates(numbers, steps, losses)
+    assert whole.dtype == np.float32
+    assert (whole >= 0).all()
+    parts = [recipe.rates(part, steps, losses) for part in np.split(numbers, 4)]
+    assert np.concatenate(parts).tolist() == whole.tolist()
+
+
+@given(SCHEDULES, st.floats(0, 1), st.booleans())
+def test_a_recipe_comes_back_from_json(schedule, decay, distorted):
+    recipe = Recipe(64, schedule, decay, AFFINE if distorted else None)
+    text = json.dumps(recipe.to_dict())
+    assert Recipe.from_dict(json.loads(text)) == recipe
+
+
+def test_what_has_its_default_is_left_out():
+    assert USUAL.to_dict() == {"batch_size": 32, "learning_rate": 0.001}
+    others = {"seed": 3, "architecture": {}}
+    assert Recipe.from_dict(USUAL.to_dict() | others) == USUAL
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: Recipe(0), "batch_size is 0; expected 1 or more"),
+        (lambda: Recipe(32, 0), "learning_rate is 0; expected a number above 0"),
+        (lambda: Recipe(32, math.nan), "learning_rate is nan; expected a number"),
+        (lambda: Recipe(32, "fast"), "learning_rate is 'fast'; expected a number"),
+        (lambda: Recipe(32, True), "learning_rate is True; expected a number"),
+        (
+            lambda: Recipe(weight_decay=-1),
+            "weight_decay is -1; expected a number of 0 or more",
+        ),
+        (lambda: Recipe(distortion=2), "distortion is 2; expected a Distortion"),
+        (lambda: OneCycle(0, 3), "peak of OneCycle is 0; expected a number above"),
+        (lambda: OneCycle(1, 0), "epochs of OneCycle is 0; expected 1 or more"),
+        (
+            lambda: OneCycle(1, 3, rise=2),
+            "rise of OneCycle is 2; expected a number from 0 to 1",
+        ),
+        (lambda: Stairs(()), "Stairs are empty; expected pairs"),
+        (lambda: Stairs(((0, 0.1),)), "epochs of a stair is 0; expected 1"),
+        (lambda: Stairs(((1, -0.1),)), "rate of a stair is -0.1; expected"),
+        (
+            lambda: Plateau(0.1, factor=3),
+            "factor of Plateau is 3; expected a number from 0 to 1",
+        ),
+        (lambda: Plateau(0.1, patience=0), "patience of Plateau is 0"),
+        (
+            lambda: Plateau(0.1, least_gain=math.inf),
+            "least_gain of Plateau is inf; expected a number of 0 or more",
+        ),
+        (
+            lambda: Distortion(scaling=1.5),
+            "scaling of Distortion is 1.5; expected a number from 0 to 0.9",
+        ),
+        (lambda: Distortion(shear=-1), "shear of Distortion is -1; expected"),
+        (
+            lambda: Distortion(elastic=1, smoothness=0),
+            "smoothness of Distortion is 0; expected a number from 0.1",
+        ),
+        (
+            lambda: Recipe.from_dict({"learning_rate": {"kind": "zigzag"}}),
+            "kind of schedule is 'zigzag'; expected one of one-cycle, stairs, plateau",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()
