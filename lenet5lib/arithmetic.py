@@ -128,12 +128,13 @@ def _require_connected(layer: Conv, in_maps: int) -> None:
                 f"{layer.name}: row {number} of its table names input map {max(row)}; expected 0 to {in_maps - 1}, since "
                 f"{in_maps} maps come in. Correct the table or the layer before it."
             )
-    named = {source for row in layer.table for source in row}
-    missing = [str(source) for source in range(in_maps) if source not in named]
+    used = {source for row in layer.table for source in row}
+    missing = [str(source) for source in range(in_maps) if source not in used]
     if missing:
+        named = " and ".join(missing)
         raise ValueError(
-            f"{layer.name}: its table leaves input map {', '.join(missing)} unconnected; expected each of the {in_maps} maps that "
-            "come in to feed an output map. Add it to a row."
+            f"{layer.name}: its table leaves input map {named} unconnected; expected each of the {in_maps} maps "
+            "that come in to feed one that goes out. Add it to a row."
         )
 
 
