@@ -295,7 +295,7 @@ class Dropout(keras.layers.Layer):
         # Whole numbers of the full range: XLA makes other fractions than TensorFlow of the same random bits.
         drawn = tf.random.stateless_uniform(
             tf.shape(values),
-            tf.stack([tf.constant(self.seed), self.step]),
+            tf.stack([tf.constant(self.seed % 2**31), self.step]),
             minval=None,
             maxval=None,
             dtype=tf.int32,
