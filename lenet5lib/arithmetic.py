@@ -8,6 +8,9 @@ Two words are kept apart, as the 1998 paper keeps them:
 - a *connection* joins one input value, or one bias, to one unit, so connections count the bias;
 - a *multiply–accumulate* (MAC) multiplies an input by a weight and adds the product, so MACs do not.
 
+A unit of trainable subsampling multiplies once, the sum of its window by the coefficient, and an RBF unit once for each of
+its inputs, a difference by itself. These count as MACs; sums and differences alone do not.
+
 A window that reaches into zero padding counts in full, in both.
 """
 
@@ -18,13 +21,16 @@ from math import prod
 from typing import NamedTuple
 
 from lenet5lib.spec import (
+    RBF,
     Architecture,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     Layer,
     Pair,
     Pool,
+    Subsample,
     pair,
     require_layer,
     require_size,
@@ -87,7 +93,7 @@ def same_padding(input_size: int, kernel_size: int, stride: int = 1) -> Pair:
     return total // 2, total - total // 2
 
 
-def _window(layer: Conv | Pool) -> tuple[Pair, Pair]:
+def _window(layer: Conv | Pool | Subsample) -> tuple[Pair, Pair]:
     """Return (window, stride) of a layer that slides one, each as (height, width)."""
     if isinstance(layer, Conv):
         return pair(layer.kernel_size), pair(layer.stride)
@@ -97,8 +103,10 @@ def _window(layer: Conv | Pool) -> tuple[Pair, Pair]:
 def _require_shape(layer: Layer, input_shape: Shape) -> None:
     """Raise ValueError unless the layer can read an input of this shape."""
     require_layer(layer)
-    expected = 1 if isinstance(layer, Dense) else 3
-    if len(input_shape) != expected:
+    expected = 1 if isinstance(layer, (Dense, RBF)) else 3
+    if isinstance(layer, Conv) and layer.table and len(input_shape) == 3:
+        _require_connected(layer, input_shape[2])
+    if len(input_shape) != expected and not isinstance(layer, Dropout):
         needs = (
             "a flat vector (units,)" if expected == 1 else "(height, width, maps)"
         )
@@ -109,6 +117,24 @@ def _require_shape(layer: Layer, input_shape: Shape) -> None:
         )
         raise ValueError(
             f"{layer.name} receives an input of shape {input_shape}; expected {needs}. {remedy}"
+        )
+
+
+def _require_connected(layer: Conv, in_maps: int) -> None:
+    """Raise ValueError unless the layer's table names every one of its input's maps, and no other."""
+    for number, row in enumerate(layer.table):
+        if max(row) >= in_maps:
+            raise ValueError(
+                f"{layer.name}: row {number} of its table names input map {max(row)}; expected 0 to {in_maps - 1}, since "
+                f"{in_maps} maps come in. Correct the table or the layer before it."
+            )
+    used = {source for row in layer.table for source in row}
+    missing = [str(source) for source in range(in_maps) if source not in used]
+    if missing:
+        named = " and ".join(missing)
+        raise ValueError(
+            f"{layer.name}: its table leaves input map {named} unconnected; expected each of the {in_maps} maps "
+            "that come in to feed one that goes out. Add it to a row."
         )
 
 
@@ -123,7 +149,7 @@ def output_shape(layer: Layer, input_shape: Shape) -> Shape:
     """
     _require_shape(layer, input_shape)
     match layer:
-        case Conv() | Pool():
+        case Conv() | Pool() | Subsample():
             window, stride = _window(layer)
             try:
                 sizes = [
@@ -138,25 +164,36 @@ def output_shape(layer: Layer, input_shape: Shape) -> Shape:
             )
         case Flatten():
             return (prod(input_shape),)
-        case Dense():
+        case Dense() | RBF():
             return (layer.units,)
+        case Dropout():
+            return input_shape
 
 
 def params(layer: Layer, input_shape: Shape) -> int:
     """Return the number of trained numbers: weights and biases.
 
-    A convolution has maps·(kh·kw·input maps + 1), a dense layer units·(inputs + 1), pooling and flattening none.
+    A convolution has maps·(kh·kw·input maps + 1), or with a table kh·kw for each of its entries and a bias for each map; a
+    dense layer units·(inputs + 1); trainable subsampling 2·maps. Pooling, flattening, dropout and RBF units have none.
 
     >>> params(Conv("C3", maps=16, kernel_size=5), (14, 14, 6))
     2416
+    >>> from lenet5lib.spec import LENET5_1998
+    >>> params(LENET5_1998["C3"], (14, 14, 6))
+    1516
     """
     _require_shape(layer, input_shape)
     match layer:
-        case Conv():
+        case Conv(table=None):
             kernel_height, kernel_width = pair(layer.kernel_size)
             return layer.maps * (kernel_height * kernel_width * input_shape[2] + 1)
+        case Conv():
+            kernels = sum(len(row) for row in layer.table)
+            return prod(pair(layer.kernel_size)) * kernels + layer.maps
         case Dense():
             return layer.units * (input_shape[0] + 1)
+        case Subsample():
+            return 2 * input_shape[2]
         case _:
             return 0
 
@@ -165,7 +202,8 @@ def connections(layer: Layer, input_shape: Shape) -> int:
     """Return the number of connections: every input that a unit reads, and its bias where it has one.
 
     A convolution makes height·width·params of them, since each parameter is used once at each position; a dense layer
-    one a parameter; pooling its window's cells for each unit; flattening none.
+    one a parameter; pooling its window's cells for each unit, trainable subsampling these and a bias; RBF units one for each
+    input, since they have no bias; flattening and dropout none.
 
     >>> connections(Conv("C3", maps=16, kernel_size=5), (14, 14, 6))
     241600
@@ -176,8 +214,12 @@ def connections(layer: Layer, input_shape: Shape) -> int:
             return outputs[0] * outputs[1] * params(layer, input_shape)
         case Pool():
             return prod(outputs) * prod(_window(layer)[0])
+        case Subsample():
+            return prod(outputs) * (prod(_window(layer)[0]) + 1)
         case Dense():
             return params(layer, input_shape)
+        case RBF():
+            return layer.units * input_shape[0]
         case _:
             return 0
 
@@ -185,14 +227,22 @@ def connections(layer: Layer, input_shape: Shape) -> int:
 def macs(layer: Layer, input_shape: Shape) -> int:
     """Return the multiply–accumulates for one input: the connections of weights, biases left out.
 
-    Pooling and flattening multiply by no weight and count zero.
+    Pooling, flattening and dropout multiply by no weight and count zero. Trainable subsampling multiplies the sum of each
+    window once, by its coefficient; an RBF unit each difference once, by itself.
 
     >>> macs(Conv("C3", maps=16, kernel_size=5), (14, 14, 6))
     240000
     """
-    if params(layer, input_shape) == 0:
-        return 0
-    return connections(layer, input_shape) - prod(output_shape(layer, input_shape))
+    outputs = output_shape(layer, input_shape)
+    match layer:
+        case Conv() | Dense():
+            return connections(layer, input_shape) - prod(outputs)
+        case Subsample():
+            return prod(outputs)
+        case RBF():
+            return connections(layer, input_shape)
+        case _:
+            return 0
 
 
 class Reach(NamedTuple):
@@ -237,13 +287,13 @@ def walk(architecture: Architecture) -> Iterator[tuple[Layer, Shape, Shape]]:
 def _reaches(architecture: Architecture, layer_name: str) -> list[Reach]:
     """Return how far the layer's units see, down and across.
 
-    A dense layer reads all that remains of the maps, as a window of their whole size would.
+    A dense or RBF layer reads all that remains of the maps, as a window of their whole size would.
     """
     target = architecture[layer_name]
     reaches = [Reach(1, 1), Reach(1, 1)]
     extent: Pair = architecture.input_shape[:2]
     for layer, inputs, outputs in walk(architecture):
-        if isinstance(layer, (Conv, Pool)):
+        if isinstance(layer, (Conv, Pool, Subsample)):
             for axis, (kernel_size, stride) in enumerate(
                 zip(*_window(layer), strict=True)
             ):
@@ -252,7 +302,7 @@ def _reaches(architecture: Architecture, layer_name: str) -> list[Reach]:
                     zeros, _ = same_padding(inputs[axis], kernel_size, stride)
                 reaches[axis] = widen(reaches[axis], kernel_size, stride, zeros)
             extent = outputs[:2]
-        elif isinstance(layer, Dense):
+        elif isinstance(layer, (Dense, RBF)):
             reaches = [widen(r, k) for r, k in zip(reaches, extent, strict=True)]
             extent = (1, 1)
         if layer == target:

@@ -27,6 +27,7 @@ import tensorflow as tf
 from lenet5lib import arithmetic
 from lenet5lib.data import fit
 from lenet5lib.spec import (
+    PIXELS,
     Architecture,
     Conv,
     Flatten,
@@ -77,14 +78,21 @@ def plan(architecture: Architecture) -> list[Stage]:
     """Return how the convolutions and poolings of an architecture are computed on blocks, in order.
 
     Raises:
-        BlockError: a convolution with a stride or with softmax, a pooling whose windows overlap or are padded, two poolings
-            in a row, or no pooling at all; the layer is named.
+        BlockError: a convolution with a stride, with softmax or with a connection table, a pooling whose windows overlap or
+            are padded, two poolings in a row, or no pooling at all; another kind of layer before the Flatten; zeros added to
+            pixels whose background is not 0. The layer is named.
 
     >>> from lenet5lib.spec import LENET5
     >>> [stage.sides[0].block for stage in plan(LENET5)]
     [4, 2]
     """
     pairs = _pairs(architecture)
+    low, _ = architecture.scale
+    if pairs and pairs[0][0].padding == "same" and low != 0:
+        raise BlockError(
+            f"{pairs[0][0].name} pads with zeros, but background is {low:g}; blocks cannot tell them apart. "
+            "Use the plain form."
+        )
     stages: list[Stage] = []
     after: Pair = (1, 1)
     for conv, pool, shapes in reversed(pairs):
@@ -125,6 +133,10 @@ def _pairs(architecture: Architecture) -> list[tuple[Conv, Pool | None, tuple]]:
                 raise BlockError(
                     f"{layer.name} has softmax over its maps, which blocks keep apart. Use the plain form."
                 )
+            if layer.table:
+                raise BlockError(
+                    f"{layer.name} has a connection table, which blocks do not know. Use the plain form."
+                )
             found.append([layer, None, (inputs, outputs, outputs)])
         elif isinstance(layer, Pool):
             if not found or found[-1][1] is not None:
@@ -143,6 +155,10 @@ def _pairs(architecture: Architecture) -> list[tuple[Conv, Pool | None, tuple]]:
             found[-1][1:] = [layer, (*found[-1][2][:2], outputs)]
         elif isinstance(layer, Flatten):
             break
+        else:
+            raise BlockError(
+                f"{layer.name} is a {layer.kind} layer before the Flatten, which blocks do not know. Use the plain form."
+            )
     return [tuple(entry) for entry in found]
 
 
@@ -217,17 +233,27 @@ class Form:
         )
 
 
+def scaled(pixels: tf.Tensor, scale: tuple[float, float]) -> tf.Tensor:
+    """Return uint8 pixels as the network takes them: background and ink become the two values of its scale."""
+    low, high = scale
+    share = tf.cast(pixels, tf.float32) / 255.0
+    return share if (low, high) == PIXELS else low + (high - low) * share
+
+
 class PlainForm(Form):
     """A model's function as Keras computes it.
 
     Args:
         model: any model that reads (batch, height, width, 1).
+        scale: the values that background and ink become.
     """
 
     name, compiled = "plain", False
 
-    def __init__(self, model: keras.Model) -> None:
-        self.model = model
+    def __init__(
+        self, model: keras.Model, scale: tuple[float, float] = PIXELS
+    ) -> None:
+        self.model, self.scale = model, scale
 
     def arrange(self, images: np.ndarray) -> np.ndarray:
         """Return uint8 images (n, 28, 28) padded to the network's input: uint8 (n, height, width, 1)."""
@@ -235,7 +261,7 @@ class PlainForm(Form):
 
     def __call__(self, pixels: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Return the model's output for pixels that `arrange` made."""
-        return self.model(tf.cast(pixels, tf.float32) / 255.0, training=training)
+        return self.model(scaled(pixels, self.scale), training=training)
 
 
 class BlockForm(Form):
@@ -253,7 +279,7 @@ class BlockForm(Form):
 
     def __init__(self, model: keras.Model, architecture: Architecture) -> None:
         self.stages = plan(architecture)
-        self.input_shape = architecture.input_shape
+        self.input_shape, self.scale = architecture.input_shape, architecture.scale
         self.layers = [
             (stage, model.get_layer(stage.conv.name), _selector(stage, n == 0))
             for n, stage in enumerate(self.stages)
@@ -295,7 +321,7 @@ class BlockForm(Form):
     def __call__(self, windows: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Return the model's output for windows that `arrange` made."""
         pixels = windows.shape[-1]
-        windows = tf.transpose(tf.cast(windows, tf.float32) / 255.0, (1, 0, 2))
+        windows = tf.transpose(scaled(windows, self.scale), (1, 0, 2))
         columns = tf.transpose(tf.reshape(windows, (-1, pixels)))
         values = None
         for stage, layer, selector in self.layers:
@@ -496,7 +522,7 @@ def choose(model: keras.Model, architecture: Architecture, form: str) -> Form:
     if form == "auto" and not tf.config.list_physical_devices("GPU"):
         with contextlib.suppress(BlockError):
             return BlockForm(model, architecture)
-    return PlainForm(model)
+    return PlainForm(model, architecture.scale)
 
 
 @cache

@@ -432,33 +432,43 @@ def split(dataset: Dataset) -> Splits:
 
 
 def prepare(
-    images: np.ndarray, input_shape: tuple[int, int, int] = (SIDE, SIDE, 1)
+    images: np.ndarray,
+    input_shape: tuple[int, int, int] = (SIDE, SIDE, 1),
+    scale: tuple[float, float] = (0.0, 1.0),
 ) -> np.ndarray:
-    """Scale pixels to 0–1, add the channel axis, and pad with background to the network's input.
+    """Pad with background to the network's input, scale pixels to 0–1 or as the network asks, and add the channel axis.
 
     Args:
         images: uint8 (n, 28, 28).
         input_shape: (height, width, 1) of the network, at least 28×28.
+        scale: the values that background and ink become.
 
     Returns:
-        float32 (n, height, width, 1), 0 to 1.
+        float32 (n, height, width, 1), 0 to 1, or from one value of the scale to the other.
 
     Raises:
-        ValueError: the network's input is smaller than the images, or has more than one map.
+        ValueError: the images are of another type or shape; the network's input is smaller than they, or has more than one
+            map.
 
     >>> prepare(np.full((2, 28, 28), 255, np.uint8), (32, 32, 1)).shape
     (2, 32, 32, 1)
     """
-    scaled = fit(images, input_shape) / np.float32(255)
-    return scaled.astype(np.float32)[..., np.newaxis]
+    low, high = scale
+    share = fit(images, input_shape) / np.float32(255)
+    return (low + (high - low) * share).astype(np.float32)[..., np.newaxis]
 
 
 def fit(images: np.ndarray, input_shape: tuple[int, int, int]) -> np.ndarray:
     """Pad uint8 images (n, 28, 28) with background to the network's height and width, evenly on all sides.
 
     Raises:
-        ValueError: the network's input is smaller than the images, or has more than one map.
+        ValueError: the images are of another type or shape; the network's input is smaller than they, or has more than one
+            map.
     """
+    if images.dtype != np.uint8 or images.ndim != 3:
+        raise ValueError(
+            f"images are {images.dtype} of shape {images.shape}; expected uint8 (n, height, width), 0 to 255. Convert them."
+        )
     height, width = images.shape[1:]
     if input_shape[2] != 1 or input_shape[0] < height or input_shape[1] < width:
         raise ValueError(
@@ -468,3 +478,29 @@ def fit(images: np.ndarray, input_shape: tuple[int, int, int]) -> np.ndarray:
     rows, columns = input_shape[0] - height, input_shape[1] - width
     sides = (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
     return np.pad(images, ((0, 0), *sides))
+
+
+def require_inputs(
+    values: np.ndarray,
+    input_shape: tuple[int, int, int],
+    scale: tuple[float, float] = (0.0, 1.0),
+) -> None:
+    """Check values that were prepared elsewhere: float (n, height, width, maps), within the network's scale.
+
+    Raises:
+        ValueError: another type or shape, NaN, or a value outside the scale; the text says which.
+    """
+    if values.dtype.kind != "f" or values.shape[1:] != tuple(input_shape):
+        shape = ", ".join(str(size) for size in input_shape)
+        raise ValueError(
+            f"inputs are {values.dtype} of shape {values.shape}; expected float (n, {shape}). Prepare images with "
+            "lenet5lib.data.prepare."
+        )
+    low, high = scale
+    slack = 1e-5 * (high - low)  # Of 32-bit numbers.
+    least, most = (values.min(), values.max()) if values.size else scale
+    if not (least >= low - slack and most <= high + slack):
+        raise ValueError(
+            f"inputs lie between {least:g} and {most:g}; expected {low:g} (background) to {high:g} (ink). Prepare images "
+            "with lenet5lib.data.prepare and the network's scale."
+        )

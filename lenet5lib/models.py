@@ -1,28 +1,35 @@
 """The Keras models: built from the specification, and confirmed against it, layer by layer.
 
 `build` makes the functional model; `ArticleLeNet5` is the subclassed form that the source article teaches. `confirm`
-compares what Keras built with what `arithmetic` derived. Chapter 4 is about this module; nothing is trained here.
+compares what Keras built with what `arithmetic` derived, `confirm_paper` with what the 1998 paper prints. Chapters 4 and 12
+are about this module; nothing is trained here.
 """
 
 from __future__ import annotations
 
 import os
+from math import prod
 
 import keras
 import numpy as np
 import pandas as pd
 from keras import layers as keras_layers
 
-from lenet5lib import arithmetic, blocks
-from lenet5lib.data import prepare
+from lenet5lib import arithmetic, blocks, codes, layers, losses
+from lenet5lib.data import prepare, require_inputs
+from lenet5lib.paper import PAPER
 from lenet5lib.spec import (
     LENET5,
+    PIXELS,
+    RBF,
     Architecture,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     Layer,
     Pool,
+    Subsample,
     require_layer,
 )
 
@@ -37,22 +44,21 @@ def keras_layer(layer: Layer, seed: int = 0) -> keras.Layer:
 
     Args:
         layer: a layer of `lenet5lib.spec`.
-        seed: of the initial weights, drawn from Glorot's uniform distribution, Keras's own choice; biases start at 0.
+        seed: of the initial weights; see `initial_weights`. Biases start at 0.
 
     Raises:
         ValueError: a layer of unknown kind.
     """
     require_layer(layer)
-    initial = keras.initializers.GlorotUniform(seed=seed)
     match layer:
-        case Conv():
+        case Conv(table=None):
             return keras_layers.Conv2D(
                 filters=layer.maps,
                 kernel_size=layer.kernel_size,
                 strides=layer.stride,
                 padding=layer.padding,
-                activation=layer.activation,
-                kernel_initializer=initial,
+                activation=layers.find_activation(layer.activation),
+                kernel_initializer=initial_weights(layer, seed),
                 name=layer.name,
             )
         case Pool():
@@ -67,10 +73,47 @@ def keras_layer(layer: Layer, seed: int = 0) -> keras.Layer:
         case Dense():
             return keras_layers.Dense(
                 units=layer.units,
-                activation=layer.activation,
-                kernel_initializer=initial,
+                activation=layers.find_activation(layer.activation),
+                kernel_initializer=initial_weights(layer, seed),
                 name=layer.name,
             )
+        case _:
+            return own_layer(layer, seed)
+
+
+def initial_weights(
+    layer: Conv | Dense, seed: int
+) -> keras.initializers.Initializer:
+    """Return what draws a layer's first kernel: Glorot's uniform distribution, Keras's own choice.
+
+    A layer that squashes as the 1998 paper's do starts as the paper's do, since both were made for each other.
+    """
+    if layer.activation == "scaled_tanh":
+        return layers.FanIn(seed=seed)
+    return keras.initializers.GlorotUniform(seed=seed)
+
+
+def own_layer(layer: Layer, seed: int) -> keras.Layer:
+    """Return the layer of a kind that Keras does not have, from `layers`."""
+    match layer:
+        case Conv():
+            return layers.PartialConv2D(
+                layer.table,
+                layer.kernel_size,
+                layer.stride,
+                layer.padding,
+                layer.activation,
+                seed,
+                name=layer.name,
+            )
+        case Subsample():
+            return layers.TrainableSubsampling(
+                layer.size, layer.activation, seed, name=layer.name
+            )
+        case RBF():
+            return layers.RBFOutput(codes.DIGITS[: layer.units], name=layer.name)
+        case Dropout():
+            return layers.Dropout(layer.rate, seed, name=layer.name)
 
 
 def all_layers(architecture: Architecture, seed: int = 0) -> list[keras.Layer]:
@@ -173,6 +216,12 @@ def _built_shape(layer: keras.Layer) -> str:
         return "?"
 
 
+def _trained(layer: keras.Layer) -> int | None:
+    """Return how many trained numbers a layer or model holds, or None before it is built."""
+    sizes = [prod(weight.shape) for weight in layer.trainable_weights]
+    return sum(sizes) if layer.built else None
+
+
 def compare(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
     """Return the comparison of a built model with the derived table, a row for each layer and one for the totals.
 
@@ -195,11 +244,7 @@ def compare(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
             if wanted is None
             else (arithmetic.shape_text(wanted.output_shape), wanted.params)
         )
-        right = (
-            ("", None)
-            if layer is None
-            else (shape, layer.count_params() if layer.built else None)
-        )
+        right = ("", None) if layer is None else (shape, _trained(layer))
         rows.append(
             (
                 name,
@@ -212,7 +257,7 @@ def compare(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
         )
     totals = (
         sum(row.params for row in derived.values()),
-        model.count_params() if model.built else None,
+        _trained(model),
     )
     rows.append(
         (
@@ -282,6 +327,63 @@ def confirm(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
     return table
 
 
+def confirm_paper(model: keras.Model) -> pd.DataFrame:
+    """Confirm that a built model has the numbers that the 1998 paper prints.
+
+    Counts what Keras built, not what was derived: the trained numbers of each layer, and each stored number once for each
+    position at which it is used.
+
+    Returns:
+        A table indexed by layer with the columns `paper parameters`, `built parameters`, `paper connections`,
+        `built connections` (empty where the paper prints nothing) and `verdict`, which is "agrees" in every row.
+
+    Raises:
+        ConfirmationError: a count differs or a layer is missing; the text names each, `table` holds all rows.
+    """
+    found = {
+        layer.name: (_trained(layer), _joined(layer)) for layer in model.layers
+    }
+    found["Total"] = tuple(
+        sum(counts) for counts in zip(*found.values(), strict=True)
+    )
+    rows = []
+    for name, printed in PAPER.items():
+        built = found.get(name, (None, None))
+        pairs = [
+            (a, b) for a, b in zip(printed, built, strict=True) if a is not None
+        ]
+        same = name in found and all(a == b for a, b in pairs)
+        verdict = "agrees" if same else "differs" if name in found else "not built"
+        rows.append((name, printed[0], built[0], printed[1], built[1], verdict))
+    columns = [
+        f"{side} {count}"
+        for count in ("parameters", "connections")
+        for side in ("paper", "built")
+    ]
+    table = pd.DataFrame(rows, columns=["layer", *columns, "verdict"])
+    table = table.set_index("layer").astype(dict.fromkeys(columns, "Int64"))
+    wrong = table[table["verdict"] != "agrees"]
+    if len(wrong):
+        texts = (
+            f"{name} {row['verdict']}: "
+            + ", ".join(f"{column} {row[column]}" for column in columns)
+            for name, row in wrong.iterrows()
+        )
+        raise ConfirmationError(
+            f"the model has not the paper's numbers. {'; '.join(texts)}. Build spec.LENET5_1998.",
+            table,
+        )
+    return table
+
+
+def _joined(layer: keras.Layer) -> int:
+    """Return a built layer's connections: each of its stored numbers once for each position where it is used."""
+    outputs = layer.output.shape[1:]
+    if isinstance(layer, layers.TrainableSubsampling):
+        return prod(outputs) * (prod(layer.size) + 1)
+    return prod(outputs[:-1]) * layer.count_params()
+
+
 def _difference(row: pd.Series) -> str:
     """Say in words what one row of the comparison found, both values given."""
     values = [
@@ -307,34 +409,69 @@ def weights(model: keras.Model) -> dict[str, tuple[np.ndarray, ...]]:
 def predict(
     model: keras.Model, images: np.ndarray, batch_size: int = 1000
 ) -> np.ndarray:
-    """Return the model's probabilities for uint8 images (n, 28, 28): float32 (n, 10).
+    """Return the model's probabilities for images: (n, 10).
 
     A model that `build` made is computed in the form that is fast here, see `blocks`; any other as Keras computes it.
+
+    Args:
+        model: any that reads one map.
+        images: uint8 (n, 28, 28); or, prepared already, float (n, height, width, 1) in the network's scale.
+        batch_size: images computed at a time.
+
+    Returns:
+        float32; of an RBF output float64, see `probabilities`.
+
+    Raises:
+        ValueError: images of another type or shape, prepared values outside the scale.
     """
     architecture = getattr(model, "architecture", None)
-    form = (
-        blocks.choose(model, architecture, "auto")
-        if architecture
-        else blocks.PlainForm(model)
-    )
-    return form.predict(form.arrange(images), batch_size)
+    if images.dtype.kind == "f":
+        scale = architecture.scale if architecture else PIXELS
+        require_inputs(images, model.input_shape[1:], scale)
+        batches = range(0, len(images), batch_size)
+        outputs = np.concatenate(
+            [model(images[n : n + batch_size], training=False) for n in batches]
+        )
+    else:
+        form = (
+            blocks.choose(model, architecture, "auto")
+            if architecture
+            else blocks.PlainForm(model)
+        )
+        outputs = form.predict(form.arrange(images), batch_size)
+    return probabilities(architecture, outputs)
+
+
+def probabilities(
+    architecture: Architecture | None, outputs: np.ndarray
+) -> np.ndarray:
+    """Return a network's outputs (n, 10) as probabilities.
+
+    Those of a softmax are probabilities. Of an RBF output's distances the posterior is taken, see `losses.posterior`: its
+    largest value is that of the smallest distance, and a row sums to less than 1.
+    """
+    if architecture and isinstance(architecture.layers[-1], RBF):
+        return losses.posterior(outputs)
+    return outputs
 
 
 def activations(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:
     """Return every layer's output for one uint8 image (28, 28): layer name to (height, width, maps) or (units,)."""
-    layers = [
+    built = [
         layer
         for layer in model.layers
         if not isinstance(layer, keras_layers.InputLayer)
     ]
-    probe = keras.Model(model.input, [layer.output for layer in layers])
-    outputs = _outputs(probe, image[np.newaxis])
+    probe = keras.Model(model.input, [layer.output for layer in built])
+    outputs = probe(prepared(model, image[np.newaxis]), training=False)
     return {
-        layer.name: output[0] for layer, output in zip(layers, outputs, strict=True)
+        layer.name: keras.ops.convert_to_numpy(output[0])
+        for layer, output in zip(built, outputs, strict=True)
     }
 
 
-def _outputs(model: keras.Model, images: np.ndarray):
-    """Return the model's output for uint8 images, or its list of outputs, as NumPy arrays."""
-    outputs = model(prepare(images, model.input_shape[1:]), training=False)
-    return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
+def prepared(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Return uint8 images (n, 28, 28) as a model reads them: float32, of its input's shape and in its network's scale."""
+    architecture = getattr(model, "architecture", None)
+    scale = architecture.scale if architecture else PIXELS
+    return prepare(images, model.input_shape[1:], scale)

@@ -1,8 +1,8 @@
 """The layers written as naive loops over NumPy arrays: the equations of the book, one multiplication at a time.
 
 Slow on purpose and independent of Keras: a second witness for every shape and value. Chapters 2 and 3 show these
-functions as the equations themselves. What is called convolution here and in every deep-learning library is, strictly,
-cross-correlation: the kernel is not flipped.
+functions as the equations themselves, chapters 10 and 11 those of the 1998 network. What is called convolution here and in
+every deep-learning library is, strictly, cross-correlation: the kernel is not flipped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,18 @@ from __future__ import annotations
 import numpy as np
 
 from lenet5lib.arithmetic import output_size, same_padding, walk
-from lenet5lib.spec import Architecture, Conv, Dense, Pair, Pool, pair
+from lenet5lib.spec import (
+    RBF,
+    Architecture,
+    Conv,
+    Dense,
+    Flatten,
+    Pair,
+    Pool,
+    Subsample,
+    Table,
+    pair,
+)
 
 
 def convolve(
@@ -50,6 +61,86 @@ def convolve(
             ]
             for m in range(kernel.shape[3]):
                 result[r, c, m] = bias[m] + np.sum(window * kernel[..., m])
+    return result
+
+
+def partial_convolve(
+    image: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    table: Table,
+    stride: int | Pair = 1,
+    padding: str = "valid",
+) -> np.ndarray:
+    """Return a convolution whose output map m reads only the input maps that row m of a table names.
+
+    Args:
+        image: (height, width, in_maps).
+        kernel: (kernel height, kernel width, kernels), one for each entry of the table, row after row.
+        bias: (out_maps,).
+        table: for each output map the input maps that feed it.
+        stride, padding: as for `convolve`.
+
+    Returns:
+        (output height, output width, out_maps), before any activation.
+
+    Source: the 1998 paper, section II.B, table I.
+    """
+    maps, used = [], 0
+    for m, row in enumerate(table):
+        total = bias[m]
+        for source in row:
+            one = kernel[:, :, used, np.newaxis, np.newaxis]
+            seen = image[:, :, source, np.newaxis]
+            total = total + convolve(seen, one, np.zeros(1), stride, padding)
+            used += 1
+        maps.append(total)
+    return np.concatenate(maps, axis=2)
+
+
+def subsample(
+    image: np.ndarray,
+    coefficient: np.ndarray,
+    bias: np.ndarray,
+    size: int | Pair = 2,
+) -> np.ndarray:
+    """Return trainable subsampling's sums: out[r, c, m] = coefficient[m] · Σ window + bias[m], windows side by side.
+
+    Args:
+        image: (height, width, maps).
+        coefficient, bias: (maps,).
+        size: the window, one size or (height, width).
+
+    Returns:
+        (height // size, width // size, maps), before any activation.
+
+    Source: the 1998 paper, section II.B, layer S2.
+    """
+    height, width = pair(size)
+    shape = image.shape[0] // height, image.shape[1] // width, image.shape[2]
+    result = np.zeros(shape)
+    for r, c, m in np.ndindex(shape):
+        rows = slice(r * height, (r + 1) * height)
+        columns = slice(c * width, (c + 1) * width)
+        result[r, c, m] = coefficient[m] * image[rows, columns, m].sum() + bias[m]
+    return result
+
+
+def rbf(vector: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return the squared distance of a vector from each code: out[i] = Σ_j (vector[j] − codes[i, j])².
+
+    Args:
+        vector: (inputs,).
+        codes: (units, inputs).
+
+    Returns:
+        (units,), each 0 or more.
+
+    Source: the 1998 paper, equation (7).
+    """
+    result = np.zeros(len(codes))
+    for i, code in enumerate(codes):
+        result[i] = sum((x - w) ** 2 for x, w in zip(vector, code, strict=True))
     return result
 
 
@@ -128,6 +219,17 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
 
 
+def scaled_tanh(x: np.ndarray) -> np.ndarray:
+    """Return the squashing function of the 1998 paper, f(a) = 1.7159 · tanh(2a/3).
+
+    Source: the 1998 paper, equation (6) and appendix A.
+
+    >>> scaled_tanh(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-1.,  0.,  1.])
+    """
+    return 1.7159 * np.tanh(2 * x / 3)
+
+
 def activation_functions(x: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return (values, slopes) at the points `x` of the three activation functions that the book compares."""
     return {
@@ -158,6 +260,27 @@ def cross_entropy(probabilities: np.ndarray, label: int) -> float:
     2.3026
     """
     return float(-np.log(probabilities[label]))
+
+
+def maximum_likelihood(distances: np.ndarray, label: int) -> float:
+    """Return the loss of one digit by the 1998 paper's equation (8): y_t, its distance from the code of its label.
+
+    >>> maximum_likelihood(np.array([3.0, 0.5]), label=1)
+    0.5
+    """
+    return float(distances[label])
+
+
+def maximum_a_posteriori(distances: np.ndarray, label: int, j: float) -> float:
+    """Return the loss of one digit by the 1998 paper's equation (9): y_t + ln(e^(−j) + Σ_i e^(−y_i)), in nats.
+
+    >>> round(maximum_a_posteriori(np.array([1.0, 1.0]), label=0, j=1.0), 4)
+    1.0986
+    """
+    total = np.exp(-j)
+    for distance in distances:
+        total += np.exp(-distance)
+    return float(distances[label] + np.log(total))
 
 
 def adam_step(
@@ -200,6 +323,7 @@ def activate(sums: np.ndarray, activation: str) -> np.ndarray:
         "linear": np.asarray,
         "sigmoid": sigmoid,
         "tanh": np.tanh,
+        "scaled_tanh": scaled_tanh,
         "softmax": softmax,
     }
     return (
@@ -209,37 +333,52 @@ def activate(sums: np.ndarray, activation: str) -> np.ndarray:
 
 def random_weights(
     architecture: Architecture, seed: int
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return random weights for `forward`: kernels as wide as keeps the sums near 1, small biases.
+) -> dict[str, tuple[np.ndarray, ...]]:
+    """Return random weights for `forward`: kernels as wide as keeps the sums near 1, small biases, codes of −1 and +1.
 
     Args:
         architecture: whose layers.
         seed: the same seed gives the same weights.
 
     Returns:
-        Layer name to (kernel, bias), in the layout of Keras.
+        Layer name to (kernel, bias), in the layout of Keras; (coefficient, bias) for subsampling, (codes,) for RBF units.
     """
     rng, weights = np.random.default_rng(seed), {}
     for layer, inputs, outputs in walk(architecture):
-        if isinstance(layer, (Conv, Dense)):
-            window = pair(layer.kernel_size) if isinstance(layer, Conv) else ()
-            shape = (*window, inputs[-1], outputs[-1])
-            fan_in = np.prod(shape[:-1])
+        if isinstance(layer, RBF):
+            codes = rng.choice([-1.0, 1.0], (outputs[0], inputs[0]))
+            weights[layer.name] = (codes,)
+        elif isinstance(layer, (Conv, Dense, Subsample)):
+            shape, fan_in = _kernel_shape(layer, inputs, outputs)
             kernel = rng.normal(0, fan_in**-0.5, shape)
             weights[layer.name] = kernel, rng.normal(0, 0.1, outputs[-1])
     return weights
 
 
+def _kernel_shape(
+    layer: Conv | Dense | Subsample, inputs: tuple, outputs: tuple
+) -> tuple[tuple[int, ...], float]:
+    """Return the shape of a layer's kernel or coefficients, and how many values a unit adds up (the mean, with a table)."""
+    if isinstance(layer, Subsample):
+        return outputs[-1:], np.prod(pair(layer.size))
+    window = pair(layer.kernel_size) if isinstance(layer, Conv) else ()
+    if isinstance(layer, Conv) and layer.table:
+        kernels = sum(len(row) for row in layer.table)
+        return (*window, kernels), np.prod(window) * kernels / layer.maps
+    shape = (*window, inputs[-1], outputs[-1])
+    return shape, np.prod(shape[:-1])
+
+
 def forward(
     architecture: Architecture,
-    weights: dict[str, tuple[np.ndarray, np.ndarray]],
+    weights: dict[str, tuple[np.ndarray, ...]],
     image: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Run a network by naive loops and return every layer's output for one image.
 
     Args:
         architecture: what to run.
-        weights: layer name to (kernel, bias), in the layout of Keras.
+        weights: layer name to its weights, (kernel, bias) in most, in the layout of Keras; see `random_weights`.
         image: (height, width, maps), prepared.
 
     Returns:
@@ -247,21 +386,28 @@ def forward(
     """
     outputs, values = {}, image
     for layer in architecture.layers:
+        own = weights.get(layer.name, ())
         match layer:
+            case Conv(table=None):
+                sums = convolve(values, *own, layer.stride, layer.padding)
+                values = activate(sums, layer.activation)
             case Conv():
-                sums = convolve(
-                    values, *weights[layer.name], layer.stride, layer.padding
+                sums = partial_convolve(
+                    values, *own, layer.table, layer.stride, layer.padding
                 )
                 values = activate(sums, layer.activation)
             case Pool():
                 values = pool(
                     values, layer.size, layer.step, layer.padding, layer.mode
                 )
+            case Subsample():
+                sums = subsample(values, *own, layer.size)
+                values = activate(sums, layer.activation)
             case Dense():
-                values = activate(
-                    dense(values, *weights[layer.name]), layer.activation
-                )
-            case _:
+                values = activate(dense(values, *own), layer.activation)
+            case RBF():
+                values = rbf(values, *own)
+            case Flatten():
                 values = values.reshape(-1)
         outputs[layer.name] = values
     return outputs

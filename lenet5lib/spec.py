@@ -1,7 +1,7 @@
 """The architecture's specification: what the layers are, and nothing else.
 
 One `Architecture` drives the counting (`arithmetic`), the Keras model (`models`), the diagram (`plots`) and every table.
-This module holds no formula and imports nothing outside the standard library. It serves chapters 2 to 4.
+This module holds no formula and imports nothing outside the standard library. It serves chapters 2 to 4, and 10 to 12.
 
 Shapes are `(height, width, maps)`, channels last; a flat vector has the shape `(units,)`.
 """
@@ -9,14 +9,17 @@ Shapes are `(height, width, maps)`, channels last; a flat vector has the shape `
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 Pair = tuple[int, int]
+Table = tuple[tuple[int, ...], ...]
 
 PADDINGS = ("valid", "same")
 POOL_MODES = ("average", "max")
-ACTIVATIONS = ("linear", "sigmoid", "tanh", "relu", "softmax")
+ACTIVATIONS = ("linear", "sigmoid", "tanh", "scaled_tanh", "relu", "softmax")
 
 
 def pair(value: int | Pair) -> Pair:
@@ -64,9 +67,43 @@ def require_choice(what: str, value: Any, choices: tuple[str, ...]) -> None:
         )
 
 
+def require_table(what: str, table: Any, maps: int) -> Table:
+    """Return a connection table as tuples, else raise ValueError naming `what`.
+
+    Whether its maps exist in the input, and whether it reads them all, only `arithmetic` can say, where the input is known.
+    """
+    if not isinstance(table, (tuple, list)) or not all(
+        isinstance(row, (tuple, list)) for row in table
+    ):
+        raise ValueError(
+            f"{what} is {table!r}; expected one row of input maps for each output map. Write it as tuples of whole numbers."
+        )
+    if len(table) != maps:
+        raise ValueError(
+            f"{what} has {len(table)} rows; expected {maps}, one for each output map. Add or remove rows."
+        )
+    for number, row in enumerate(table):
+        if not row:
+            raise ValueError(
+                f"row {number} of {what} is empty; expected the input maps that feed output map {number}. Name at least one."
+            )
+        for source in row:
+            require_size(f"an input map in row {number} of {what}", source, 0)
+            if row.count(source) > 1:
+                raise ValueError(
+                    f"row {number} of {what} names input map {source} {row.count(source)} times; expected each map once. "
+                    "Remove the repetition."
+                )
+    return tuple(tuple(row) for row in table)
+
+
 @dataclass(frozen=True)
 class Conv:
-    """A convolution: `maps` kernels of `kernel_size` over all input maps, a bias each, then the activation."""
+    """A convolution: `maps` kernels of `kernel_size` over all input maps, a bias each, then the activation.
+
+    A `table` thins the connections out: for each output map the input maps that feed it, numbered from 0. Then there is one
+    kernel for each entry, and none where nothing is named.
+    """
 
     name: str
     maps: int
@@ -74,6 +111,7 @@ class Conv:
     stride: int | Pair = 1
     padding: str = "valid"
     activation: str = "linear"
+    table: Table | None = None
     kind: ClassVar[str] = "convolution"
 
     def __post_init__(self) -> None:
@@ -82,6 +120,10 @@ class Conv:
         require_pair(f"stride of {self.name}", self.stride)
         require_choice(f"padding of {self.name}", self.padding, PADDINGS)
         require_choice(f"activation of {self.name}", self.activation, ACTIVATIONS)
+        if self.table is not None:
+            what = f"the table of {self.name}"
+            table = require_table(what, self.table, self.maps)
+            object.__setattr__(self, "table", table)
 
 
 @dataclass(frozen=True)
@@ -109,6 +151,29 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class Subsample:
+    """Trainable subsampling: the sum of each window, times a coefficient, plus a bias, both of the map; then the activation.
+
+    Windows of `size` stand side by side; what the last one does not reach is left out.
+    """
+
+    name: str
+    size: int | Pair = 2
+    activation: str = "scaled_tanh"
+    kind: ClassVar[str] = "subsampling"
+    padding: ClassVar[str] = "valid"
+
+    def __post_init__(self) -> None:
+        require_pair(f"size of {self.name}", self.size)
+        require_choice(f"activation of {self.name}", self.activation, ACTIVATIONS)
+
+    @property
+    def step(self) -> Pair:
+        """The stride, which is the size, as (height, width)."""
+        return pair(self.size)
+
+
+@dataclass(frozen=True)
 class Flatten:
     """Lay maps of (height, width, maps) out as one vector."""
 
@@ -130,10 +195,62 @@ class Dense:
         require_choice(f"activation of {self.name}", self.activation, ACTIVATIONS)
 
 
-Layer = Conv | Pool | Flatten | Dense
+@dataclass(frozen=True)
+class RBF:
+    """Output units that each measure the squared distance of their input from a fixed code; nothing in them is trained."""
+
+    name: str
+    units: int = 10
+    kind: ClassVar[str] = "rbf"
+
+    def __post_init__(self) -> None:
+        require_size(f"units of {self.name}", self.units)
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """While training, set each value to 0 with probability `rate` and divide the others by 1 − rate; else do nothing."""
+
+    name: str
+    rate: float
+    kind: ClassVar[str] = "dropout"
+
+    def __post_init__(self) -> None:
+        if not _is_number(self.rate) or not 0 <= self.rate < 1:
+            raise ValueError(
+                f"rate of {self.name} is {self.rate!r}; expected a number from 0 to below 1. It is the share set to 0."
+            )
+
+
+Layer = Conv | Pool | Subsample | Flatten | Dense | RBF | Dropout
 KINDS: dict[str, type] = {
-    layer.kind: layer for layer in (Conv, Pool, Flatten, Dense)
+    layer.kind: layer
+    for layer in (Conv, Pool, Flatten, Dense, Subsample, RBF, Dropout)
 }
+PIXELS = (0.0, 1.0)
+"""The values that background and ink become unless an architecture says otherwise."""
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether `value` is a finite number and no truth value."""
+    return (
+        isinstance(value, Real)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+
+
+def require_scale(scale: Any) -> None:
+    """Raise ValueError unless `scale` is two finite numbers, the value of background and a larger one of ink."""
+    if (
+        not isinstance(scale, (tuple, list))
+        or len(scale) != 2
+        or not all(_is_number(value) for value in scale)
+        or scale[0] >= scale[1]
+    ):
+        raise ValueError(
+            f"scale is {scale!r}; expected the value of background and a larger one of ink. The usual scale is {PIXELS}."
+        )
 
 
 def require_layer(layer: Any) -> None:
@@ -147,15 +264,18 @@ def require_layer(layer: Any) -> None:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network: its name, the shape of one input (height, width, maps), and its layers in order.
+    """A network: its name, the shape of one input (height, width, maps), its layers in order, and what it takes pixels for.
+
+    `scale` is the pair of values that background (0 in the file) and ink (255) become; levels between them lie between.
 
     Raises:
-        ValueError: a layer of unknown kind, two layers of one name, an input shape that is not three sizes.
+        ValueError: a layer of unknown kind, two layers of one name, an input shape that is not three sizes, a wrong scale.
     """
 
     name: str
     input_shape: tuple[int, int, int]
     layers: tuple[Layer, ...]
+    scale: tuple[float, float] = PIXELS
 
     def __post_init__(self) -> None:
         if (
@@ -167,6 +287,7 @@ class Architecture:
             )
         for size in self.input_shape:
             require_size("input_shape", size)
+        require_scale(self.scale)
         for layer in self.layers:
             require_layer(layer)
         names = [layer.name for layer in self.layers]
@@ -208,20 +329,22 @@ class Architecture:
         return dataclasses.replace(self, layers=(*layers, self.layers[-1]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the architecture as plain JSON values; `from_dict` reads them back."""
+        """Return the architecture as plain JSON values, what is None or the usual scale left out; `from_dict` reads them."""
         layers = [
             {"kind": layer.kind}
             | {
-                key: list(value) if isinstance(value, tuple) else value
+                key: _plain(value)
                 for key, value in vars(layer).items()
+                if value is not None
             }
             for layer in self.layers
         ]
-        return {
+        values = {
             "name": self.name,
             "input_shape": list(self.input_shape),
             "layers": layers,
         }
+        return values if self.scale == PIXELS else values | {"scale": [*self.scale]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:
@@ -235,14 +358,26 @@ class Architecture:
         """
         layers = []
         for entry in values["layers"]:
-            fields = {
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in entry.items()
-            }
+            fields = {key: _frozen(value) for key, value in entry.items()}
             kind = fields.pop("kind", None)
             require_choice("layer kind", kind, tuple(KINDS))
             layers.append(KINDS[kind](**fields))
-        return cls(values["name"], tuple(values["input_shape"]), tuple(layers))
+        scale = tuple(values.get("scale", PIXELS))
+        return cls(
+            values["name"], tuple(values["input_shape"]), tuple(layers), scale
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Return tuples, nested ones too, as JSON's lists."""
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    """Return JSON's lists, nested ones too, as tuples."""
+    return (
+        tuple(_frozen(one) for one in value) if isinstance(value, list) else value
+    )
 
 
 def _lenet5(
@@ -282,5 +417,46 @@ LENET5_32 = _lenet5(
 )
 """The article's network as its text describes it: 32×32 input, no padding, C5 as a convolution; 61,706 parameters."""
 
-ARCHITECTURES = {"lenet5": LENET5, "lenet5-32": LENET5_32}
+TABLE_I: Table = (
+    (0, 1, 2),
+    (1, 2, 3),
+    (2, 3, 4),
+    (3, 4, 5),
+    (0, 4, 5),
+    (0, 1, 5),
+    (0, 1, 2, 3),
+    (1, 2, 3, 4),
+    (2, 3, 4, 5),
+    (0, 3, 4, 5),
+    (0, 1, 4, 5),
+    (0, 1, 2, 5),
+    (0, 1, 3, 4),
+    (1, 2, 4, 5),
+    (0, 2, 3, 5),
+    (0, 1, 2, 3, 4, 5),
+)
+"""Which maps of S2 feed each map of C3. Source: the 1998 paper, table I."""
+
+LENET5_1998 = Architecture(
+    "LeNet-5 as published in 1998",
+    (32, 32, 1),
+    (
+        Conv("C1", maps=6, kernel_size=5, activation="scaled_tanh"),
+        Subsample("S2"),
+        Conv("C3", maps=16, kernel_size=5, activation="scaled_tanh", table=TABLE_I),
+        Subsample("S4"),
+        Conv("C5", maps=120, kernel_size=5, activation="scaled_tanh"),
+        Flatten(),
+        Dense("F6", units=84, activation="scaled_tanh"),
+        RBF("Output"),
+    ),
+    scale=(-0.1, 1.175),
+)
+"""The network of the paper: 60,000 parameters, 340,908 connections. Source: the 1998 paper, section II.B."""
+
+ARCHITECTURES = {
+    "lenet5": LENET5,
+    "lenet5-32": LENET5_32,
+    "lenet5-1998": LENET5_1998,
+}
 """The architectures that the command line knows by name."""

@@ -1,0 +1,135 @@
+"""The losses: the paper's two, on the distances of the RBF output, and today's, on probabilities.
+
+Each is a small frozen value that is called with labels (n,) and a network's outputs (n, 10) and returns the loss of each
+digit, (n,), in nats; the mean over a batch is the trainer's to take. Chapter 11 is about this module.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from numbers import Real
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+RUBBISH_DISTANCE = 12.0
+"""The j of equation (9) where none is chosen: how far from a code a digit may lie until rubbish is the better answer."""
+# Assumption: the paper says of j only that it is positive. The two digits nearest to each other, 6 and 8, have codes at a
+# squared distance of 48; a point midway lies at 12 from both.
+
+
+def require_rubbish(j: Any) -> None:
+    """Raise ValueError unless j is a finite number above 0."""
+    if not isinstance(j, Real) or not 0 < j < math.inf:
+        raise ValueError(
+            f"j is {j!r}; expected a number above 0, the distance of the rubbish class. The default is {RUBBISH_DISTANCE}."
+        )
+
+
+def _of_label(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Return each row's output at its label, (n,)."""
+    return tf.gather(outputs, tf.cast(labels, tf.int32), axis=1, batch_dims=1)
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Sparse categorical cross-entropy of probabilities: −ln of the probability given to the label, as Keras computes it."""
+
+    name: ClassVar[str] = "cross-entropy"
+
+    def __call__(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Return the loss of each digit, (n,), in nats."""
+        return keras.losses.sparse_categorical_crossentropy(labels, outputs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the loss as plain JSON values."""
+        return {"name": self.name}
+
+
+@dataclass(frozen=True)
+class MaximumLikelihood:
+    """The paper's equation (8): a digit's loss is the distance from the code of its label, y_t.
+
+    It is the squared error of F6 against the code. Nothing keeps the distances from other codes large.
+
+    Source: the 1998 paper, equation (8).
+    """
+
+    name: ClassVar[str] = "maximum likelihood"
+
+    def __call__(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Return the loss of each digit, (n,), from squared distances (n, 10)."""
+        return _of_label(labels, outputs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the loss as plain JSON values."""
+        return {"name": self.name}
+
+
+@dataclass(frozen=True)
+class MaximumAPosteriori:
+    """The paper's equation (9): y_t + ln(e^(−j) + Σ_i e^(−y_i)), which also pushes the distances from other codes up.
+
+    Args:
+        j: above 0, the distance of a rubbish class to which a pattern that is no digit would belong. A code much further
+            than j is not pushed away any more.
+
+    Source: the 1998 paper, equation (9).
+
+    Raises:
+        ValueError: j is not above 0.
+    """
+
+    j: float = RUBBISH_DISTANCE
+    name: ClassVar[str] = "maximum a posteriori"
+
+    def __post_init__(self) -> None:
+        require_rubbish(self.j)
+
+    def __call__(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Return the loss of each digit, (n,), in nats, from squared distances (n, 10).
+
+        y_t is taken into the sum, ln Σ e^(y_t − y_i), so that no large number is added and subtracted again.
+        """
+        rubbish = tf.fill((tf.shape(outputs)[0], 1), tf.cast(self.j, outputs.dtype))
+        others = tf.concat([outputs, rubbish], axis=1)
+        own = _of_label(labels, outputs)[:, tf.newaxis]
+        return tf.reduce_logsumexp(own - others, axis=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the loss as plain JSON values."""
+        return {"name": self.name} | asdict(self)
+
+
+Loss = CrossEntropy | MaximumLikelihood | MaximumAPosteriori
+
+
+def posterior(distances: np.ndarray, j: float = RUBBISH_DISTANCE) -> np.ndarray:
+    """Return the probability of each digit: e^(−y_i) / (e^(−j) + Σ_k e^(−y_k)).
+
+    What the ten lack to 1 is the probability of the rubbish class. The most probable digit is that of the smallest distance,
+    even if all ten are too far away for a number to hold their probability.
+
+    Args:
+        distances: y, (n, 10), 0 or more.
+        j: above 0, as in `MaximumAPosteriori`.
+
+    Returns:
+        float64 (n, 10); each row sums to less than 1.
+
+    Source: the 1998 paper, section II.C, below equation (9).
+
+    Raises:
+        ValueError: j is not above 0.
+    """
+    require_rubbish(j)
+    distances = np.asarray(distances, np.float64)
+    shift = np.minimum(distances.min(axis=1, keepdims=True), j)
+    powers = np.exp(shift - distances)
+    found = powers / (np.exp(shift - j) + powers.sum(axis=1, keepdims=True))
+    nearest = np.arange(len(found)), distances.argmin(axis=1)
+    found[nearest] = np.maximum(found[nearest], np.nextafter(0.0, 1.0))
+    return found
