@@ -27,6 +27,8 @@ def train(options: argparse.Namespace) -> None:
     from lenet5lib import data
 
     splits = data.split(data.load_digits(options.data or "auto"))
+    if options.small:
+        splits = splits.small(*options.small)
 
     # TensorFlow starts after the data, so that a wrong file is named at once.
     from lenet5lib import training
@@ -163,6 +165,13 @@ def parser() -> argparse.ArgumentParser:
     added = command(train)
     add_architecture(added)
     add_data(added)
+    added.add_argument(
+        "--small",
+        type=_positive,
+        nargs=2,
+        metavar=("N", "M"),
+        help="only the first N training digits, and M for validation: for trying things out",
+    )
     added.add_argument(
         "--epochs",
         type=_positive,

@@ -155,7 +155,7 @@ def train(
     if not resume and run_dir.is_dir():
         with files.locked(run_dir):  # Not while another process trains there.
             _move_aside(run_dir, say)
-    model = _compiled(models.build(architecture, seed), recipe)
+    model = compile_model(models.build(architecture, seed), recipe)
     chosen = _form(model, architecture, form, len(splits.train), say)
     _make_folder(run_dir)
     with files.locked(run_dir) as alone, _Stop() as stop:
@@ -309,7 +309,7 @@ def _form(
     return chosen
 
 
-def _compiled(model: keras.Model, recipe: Recipe) -> keras.Model:
+def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
     """Give the model its optimizer and loss, the optimizer's state built so that loading can fill it."""
     first = float(recipe.rates(np.zeros(1), 1, [])[0])
     optimizer = keras.optimizers.Adam(

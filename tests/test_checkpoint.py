@@ -13,6 +13,7 @@ import small
 
 from lenet5lib import checkpoint, files, models, records, training
 from lenet5lib.checkpoint import BEST, LAST, CheckpointError
+from lenet5lib.recipe import USUAL
 from lenet5lib.spec import LENET5, LENET5_32, Architecture, Conv, Dense
 
 
@@ -244,7 +245,7 @@ def test_weights_of_another_architecture_are_refused(copy, architecture, named):
 def test_best_weights_do_not_restore_an_optimizer(run):
     with pytest.raises(CheckpointError, match="does not fit"):
         checkpoint.load(
-            training._compiled(models.build(LENET5), 0.001), run.run_dir / BEST
+            training.compile_model(models.build(LENET5), USUAL), run.run_dir / BEST
         )
 
 
@@ -272,7 +273,7 @@ def test_compare_counts_the_numbers_that_differ(run, tmp_path):
     same = checkpoint.compare(run.run_dir / LAST, run.run_dir / LAST)
     assert same["differing"].to_list() == [0, 0]
     assert same["numbers"].to_list() == [61_706, 2 * 61_706 + 2]
-    model = training._compiled(models.build(LENET5), 0.001)
+    model = training.compile_model(models.build(LENET5), USUAL)
     checkpoint.load(model, run.run_dir / LAST)
     bias = model.get_layer("C1").bias
     bias.assign(np.nextafter(np.asarray(bias), np.float32(9)))
