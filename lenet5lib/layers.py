@@ -38,7 +38,9 @@ def find_activation(identifier: Any) -> Callable:
     return scaled_tanh if own else keras.activations.get(identifier)
 
 
-def draw(shape: tuple[int, ...], fan_in: Any, seed: int) -> tf.Tensor:
+def draw(
+    shape: tuple[int, ...], fan_in: Any, seed: int, dtype: str | None = None
+) -> tf.Tensor:
     """Return initial weights drawn uniformly between −2.4/F and 2.4/F.
 
     Args:
@@ -46,12 +48,13 @@ def draw(shape: tuple[int, ...], fan_in: Any, seed: int) -> tf.Tensor:
         fan_in: F, the number of inputs of the unit that a weight belongs to: one number, or one for each entry of the last
             axis.
         seed: the same seed gives the same weights.
+        dtype: of the weights; Keras's own where none is given.
 
     Source: the 1998 paper, appendix A.
     """
     # Assumption: F leaves the bias out, and biases start at 0; the paper says neither.
-    drawn = keras.random.uniform(shape, -1.0, 1.0, seed=seed)
-    return drawn * (2.4 / np.asarray(fan_in, np.float32))
+    drawn = keras.random.uniform(shape, -1.0, 1.0, dtype, seed)
+    return drawn * tf.constant(2.4 / np.asarray(fan_in), drawn.dtype)
 
 
 @register
@@ -63,7 +66,7 @@ class FanIn(keras.initializers.Initializer):
 
     def __call__(self, shape, dtype=None):
         """Return the initial weights."""
-        return draw(shape, prod(shape[:-1]), self.seed)
+        return draw(shape, prod(shape[:-1]), self.seed, dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `__init__` takes."""
@@ -103,7 +106,7 @@ class TrainableSubsampling(keras.layers.Layer):
             shape=maps,
             name="coefficient",
             initializer=lambda shape, dtype: draw(
-                shape, prod(self.size), self.seed
+                shape, prod(self.size), self.seed, dtype
             ),
         )
         self.bias = self.add_weight(shape=maps, name="bias", initializer="zeros")
@@ -198,7 +201,7 @@ class PartialConv2D(keras.layers.Layer):
         self.kernel = self.add_weight(
             shape=(*self.kernel_size, sum(fed_by)),
             name="kernel",
-            initializer=lambda shape, dtype: draw(shape, fan_in, self.seed),
+            initializer=lambda shape, dtype: draw(shape, fan_in, self.seed, dtype),
         )
         self.bias = self.add_weight(
             shape=(len(self.table),), name="bias", initializer="zeros"
@@ -253,7 +256,7 @@ class RBFOutput(keras.layers.Layer):
         self.codes = self.add_weight(
             shape=codes.shape,
             name="codes",
-            initializer=lambda shape, dtype: tf.constant(codes),
+            initializer=lambda shape, dtype: tf.constant(codes, dtype),
             trainable=False,
         )
 
