@@ -252,7 +252,10 @@ class RBFOutput(keras.layers.Layer):
         Raises:
             ValueError: the codes are not (units, inputs) of −1 and +1.
         """
-        codes = require_codes(self.given, len(self.given), input_shape[-1])
+        try:
+            codes = require_codes(self.given, len(self.given), input_shape[-1])
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
         self.codes = self.add_weight(
             shape=codes.shape,
             name="codes",

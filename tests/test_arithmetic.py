@@ -246,6 +246,20 @@ def test_keras_performs_the_macs_and_connections_that_are_derived():
             )
 
 
+def test_keras_performs_the_connections_of_1998_that_are_derived():
+    linear = LENET5_1998.with_hidden_activation("linear")
+    model = models.build(linear)
+    for layer, inputs, _ in arithmetic.walk(linear):
+        built = model.get_layer(layer.name)
+        first = 0 if isinstance(layer, RBF) else 1
+        built.set_weights(
+            [np.full(w.shape, first, np.float32) for w in built.weights]
+        )
+        if built.weights:
+            found = ones_added(built, inputs)
+            assert found == arithmetic.connections(layer, inputs)
+
+
 @pytest.mark.parametrize("architecture", [LENET5_32, LENET5_1998])
 def test_receptive_fields_are_the_pixels_that_keras_has_a_gradient_for(
     architecture,
