@@ -113,11 +113,9 @@ class TrainableSubsampling(keras.layers.Layer):
 
     def call(self, values):
         """Return (batch, height // size, width // size, maps)."""
-        height, width = self.size
-        rows, columns = values.shape[1] // height, values.shape[2] // width
-        reached = values[:, : rows * height, : columns * width]
-        shape = (-1, rows, height, columns, width, values.shape[3])
-        sums = tf.reduce_sum(tf.reshape(reached, shape), axis=(2, 4))
+        # The sum as cells times the average: TensorFlow pools faster than it adds up windows.
+        averages = tf.nn.avg_pool2d(values, self.size, self.size, "VALID")
+        sums = prod(self.size) * averages
         return self.activation(self.coefficient * sums + self.bias)
 
     def get_config(self) -> dict[str, Any]:

@@ -5,10 +5,12 @@ import os
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lenet5lib import arithmetic, layers, models, reference
 from lenet5lib.data import Digits, prepare
 from lenet5lib.evaluation import evaluate
+from lenet5lib.losses import MaximumAPosteriori, MaximumLikelihood
 from lenet5lib.models import ArticleLeNet5, ArticleModel, ConfirmationError
 from lenet5lib.spec import (
     LENET5,
@@ -567,6 +569,25 @@ def test_predict_refuses_what_is_not_32_by_32_or_outside_the_scale(
         with pytest.raises(ValueError, match=r"input|image") as caught:
             models.predict(lenet1998, wrong)
         assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("loss", [MaximumLikelihood(), MaximumAPosteriori()])
+def test_the_whole_network_of_1998_has_one_gradient_compiled_or_not(
+    lenet1998, images, loss
+):
+    values, labels = models.prepared(lenet1998, images), np.arange(5)
+
+    def gradient(values):
+        with tf.GradientTape() as tape:
+            mean = tf.reduce_mean(loss(labels, lenet1998(values, training=True)))
+        return tape.gradient(mean, lenet1998.trainable_variables)
+
+    expected = gradient(values)
+    assert all(np.abs(one).max() > 0 for one in expected)
+    for compiled in (False, True):
+        compute = tf.function(gradient, autograph=False, jit_compile=compiled)
+        for one, other in zip(compute(values), expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_an_rbf_output_after_another_number_of_units_is_refused():
