@@ -111,6 +111,10 @@ def own_layer(layer: Layer, seed: int) -> keras.Layer:
                 layer.size, layer.activation, seed, name=layer.name
             )
         case RBF():
+            if layer.units > len(codes.DIGITS):
+                raise ValueError(
+                    f"units of {layer.name} is {layer.units}; there are codes for the 10 digits. Take at most 10 units."
+                )
             return layers.RBFOutput(codes.DIGITS[: layer.units], name=layer.name)
         case Dropout():
             return layers.Dropout(layer.rate, seed, name=layer.name)

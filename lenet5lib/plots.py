@@ -18,14 +18,17 @@ from matplotlib.patches import Rectangle
 
 from lenet5lib import arithmetic
 from lenet5lib.records import Record
-from lenet5lib.spec import Architecture, Conv, Dense, pair
+from lenet5lib.spec import RBF, Architecture, Conv, Dense, pair
 
 COLOURS = {
     "input": "#6b6b6b",
     "convolution": "#0072b2",
     "pooling": "#c77700",
+    "subsampling": "#8a4b08",
     "flatten": "#6b6b6b",
+    "dropout": "#6b6b6b",
     "dense": "#00795a",
+    "rbf": "#8c2d8c",
 }
 TRAINING, VALIDATION, MARK = "#0072b2", "#c77700", "#8c2d8c"
 SERIES = ("#0072b2", "#c77700", "#00795a", "#8c2d8c", "#56606b")
@@ -294,7 +297,8 @@ def network(architecture: Architecture) -> Figure:
     """Draw the network from its specification: stacks of maps, then vectors, each with its shape and parameters."""
     figure, axes = _figure(8.8, 3.0)
     ax = axes[0, 0]
-    rows = [row for row in arithmetic.table(architecture) if row.kind != "flatten"]
+    hidden = ("flatten", "dropout")
+    rows = [row for row in arithmetic.table(architecture) if row.kind not in hidden]
     entries = [("Input", "input", architecture.input_shape, None)]
     entries += [(row.layer, row.kind, row.output_shape, row.params) for row in rows]
     x, previous = 0.0, None
@@ -332,13 +336,12 @@ def network(architecture: Architecture) -> Figure:
         fontsize=9,
         color="#555555",
     )
-    for n, kind in enumerate(("convolution", "pooling", "dense")):
-        ax.add_patch(
-            Rectangle(
-                (x / 2 - 4.2 + 3.0 * n, -3.25), 0.3, 0.3, facecolor=COLOURS[kind]
-            )
-        )
-        ax.text(x / 2 - 3.75 + 3.0 * n, -3.1, kind, va="center", fontsize=9)
+    kinds = list(dict.fromkeys(row.kind for row in rows))
+    for n, kind in enumerate(kinds):
+        left = x / 2 - 1.4 * len(kinds) + 3.0 * n
+        ax.add_patch(Rectangle((left, -3.25), 0.3, 0.3, facecolor=COLOURS[kind]))
+        name = kind.replace("rbf", "RBF")
+        ax.text(left + 0.45, -3.1, name, va="center", fontsize=9)
     ax.set_xlim(-2.0, x - 0.4)
     ax.set_ylim(-3.45, 2.6)
     ax.set_aspect("equal")
@@ -397,7 +400,7 @@ def _wires(ax: Axes, layer, source: tuple, target: tuple) -> None:
     """Draw how a layer reads: a window narrowing to a point, or every unit to every unit."""
     left, bottom, width, height = source
     lines = {"color": "#555555", "linewidth": 0.8, "alpha": 0.9, "zorder": 5}
-    if isinstance(layer, Dense):
+    if isinstance(layer, (Dense, RBF)):
         for top in (bottom, bottom + height):
             end = target[1] if top == bottom else target[1] + target[3]
             ax.plot([left + width, target[0]], [top, end], **lines)
@@ -424,7 +427,7 @@ def _wires(ax: Axes, layer, source: tuple, target: tuple) -> None:
 @_styled
 def layer_shares(architecture: Architecture) -> Figure:
     """Draw each layer's share of the parameters and of the multiply–accumulates, in per cent."""
-    rows = [row for row in arithmetic.table(architecture) if row.params]
+    rows = [row for row in arithmetic.table(architecture) if row.macs]
     figure, axes = _figure(7.2, 2.6, 1, 2, sharey=True)
     for ax, count, name in (
         (axes[0, 0], "params", "parameters"),

@@ -450,6 +450,7 @@ LENET5_1998 = Architecture(
         Dense("F6", units=84, activation="scaled_tanh"),
         RBF("Output"),
     ),
+    # Assumption: levels of grey lie on the straight line between the paper's two values, of background and of ink.
     scale=(-0.1, 1.175),
 )
 """The network of the paper: 60,000 parameters, 340,908 connections. Source: the 1998 paper, section II.B."""

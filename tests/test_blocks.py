@@ -1,5 +1,6 @@
 """The block form: the same outputs, gradients and checkpoints as the plain form, on random shapes too."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -17,9 +18,12 @@ from lenet5lib.checkpoint import LAST
 from lenet5lib.spec import (
     LENET5,
     LENET5_32,
+    LENET5_1998,
+    RBF,
     Architecture,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     Pool,
 )
@@ -75,6 +79,8 @@ def assert_equal(architecture, **options):
         LENET5.change("C1", padding="valid"),
         LENET5.change("C3", padding="same"),
         LENET5.change("C1", kernel_size=(3, 7)).change("S2", size=(1, 2)),
+        dataclasses.replace(LENET5_32, scale=(-0.1, 1.175)),
+        LENET5_32.with_hidden_activation("scaled_tanh"),
     ],
 )
 def test_outputs_and_gradients_equal_the_plain_form(architecture):
@@ -188,6 +194,26 @@ def test_the_articles_network_is_seven_by_seven_blocks_of_four():
             ),
             "S1 does not follow a convolution",
         ),
+        (
+            LENET5_1998,
+            "S2 is a subsampling layer before the Flatten, which blocks do not know.",
+        ),
+        (
+            LENET5.change("C3", table=LENET5_1998["C3"].table),
+            "C3 has a connection table, which blocks do not know.",
+        ),
+        (
+            Architecture(
+                "drop",
+                (8, 8, 1),
+                (Conv("C1", 2, 3), Dropout("D", 0.1), Pool("S1"), Flatten()),
+            ),
+            "D is a dropout layer before the Flatten, which blocks do not know.",
+        ),
+        (
+            dataclasses.replace(LENET5, scale=(-0.1, 1.175)),
+            "C1 pads with zeros, but background is -0.1; blocks cannot tell them apart.",
+        ),
     ],
 )
 def test_what_blocks_cannot_serve_is_refused_by_name(architecture, text):
@@ -258,6 +284,21 @@ def test_predictions_are_computed_on_blocks_and_equal_those_of_keras():
     np.testing.assert_allclose(
         models.predict(model, images, batch_size=10), plain, rtol=0, atol=1e-6
     )
+
+
+def test_dropout_and_rbf_after_the_flatten_are_computed_on_blocks_too():
+    before, after = LENET5_32.layers[:-1], (Dropout("D", 0.4), RBF("Output"))
+    architecture = Architecture("both", (32, 32, 1), (*before, *after))
+    model = models.build(architecture, seed=1)
+    images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
+    model.get_layer("D").step.assign(9)
+    found = []
+    for name in BOTH:
+        form = blocks.choose(model, architecture, name)
+        compute = form.compile(lambda x, form=form: form(x, training=True))
+        found.append(compute(tf.constant(form.arrange(images))).numpy())
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+    assert not np.allclose(found[0], form(form.arrange(images)), rtol=1e-3)
 
 
 def test_many_models_predict_without_a_warning(capfd):

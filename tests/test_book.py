@@ -1,5 +1,6 @@
 """The book's own rules: what a chapter may hold, and that its outputs are really compared."""
 
+import ast
 import itertools
 import json
 import os
@@ -16,6 +17,7 @@ from lenet5lib import arithmetic, plots, spec
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
 CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
+PAGES = sorted(BOOK.glob("*.md"))
 IGNORE = "nbval-ignore-output"
 
 
@@ -167,15 +169,42 @@ def test_markdown_is_plain(path):
     )
 
 
-@chapter
+@pytest.mark.parametrize("path", CHAPTERS + PAGES, ids=lambda path: path.stem)
 def test_every_symbol_of_the_library_named_in_the_text_exists(path):
-    text = "\n".join(source(cell) for cell in cells(path, "markdown"))
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        text = "\n".join(source(cell) for cell in cells(path, "markdown"))
     for module, name in re.findall(r"`(\w+)\.(\w+)`", text):
         if (ROOT / "lenet5lib" / f"{module}.py").exists():
             code = (ROOT / "lenet5lib" / f"{module}.py").read_text(encoding="utf-8")
             assert re.search(
                 rf"^(def|class) {name}\b|^{name}\b", code, re.MULTILINE
             ), f"{module}.{name}"
+
+
+def named(node):
+    """Return the names that a statement at the top of a module defines."""
+    targets = getattr(node, "targets", [node])
+    return [getattr(one, "name", getattr(one, "id", "")) for one in targets]
+
+
+def assumptions():
+    """Return the place of each comment that begins with "Assumption": module.name, the last name defined up to there."""
+    found = []
+    for path in sorted((ROOT / "lenet5lib").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        tops = [node for node in ast.parse(text).body if any(named(node))]
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip().startswith("# Assumption"):
+                node = [top for top in tops if top.lineno <= number][-1]
+                found.append(f"{path.stem}.{named(node)[0]}")
+    return found
+
+
+def test_every_assumption_in_the_code_stands_on_its_page():
+    page = (BOOK / "what_the_paper_does_not_say.md").read_text(encoding="utf-8")
+    assert len(assumptions()) >= 5
+    assert [place for place in assumptions() if f"`{place}`" not in page] == []
 
 
 def test_every_source_shown_is_stored():

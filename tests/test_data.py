@@ -724,6 +724,86 @@ def test_prepare_refuses_an_input_that_cannot_hold_the_images(shape):
     )
 
 
+def test_prepare_follows_a_scale_and_pads_with_background():
+    images = np.zeros((2, 28, 28), np.uint8)
+    images[0, 3, 4], images[1, 27, 27] = 255, 128
+    values = data.prepare(images, (32, 32, 1), scale=(-0.1, 1.175))
+    assert values.dtype == np.float32
+    assert values[0, 5, 6, 0] == pytest.approx(1.175, abs=1e-6)
+    assert values[1, 29, 29, 0] == pytest.approx(-0.1 + 1.275 * 128 / 255)
+    values[[0, 1], [5, 29], [6, 29]] = -0.1
+    assert (values == np.float32(-0.1)).all()
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((2, 28, 28)),
+        np.zeros((2, 28, 28), int),
+        np.zeros((28, 28), np.uint8),
+        np.zeros((2, 28, 28, 1), np.uint8),
+    ],
+)
+def test_prepare_refuses_what_is_no_uint8_image(images):
+    with pytest.raises(ValueError, match="images are") as caught:
+        data.prepare(images)
+    assert str(caught.value) == (
+        f"images are {images.dtype} of shape {images.shape}; expected uint8 (n, height, width), 0 to 255. Convert them."
+    )
+
+
+SCALE = (-0.1, 1.175)
+
+
+def test_what_prepare_returns_is_accepted_as_inputs():
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(np.uint8)
+    for shape, scale in (((28, 28, 1), (0, 1)), ((32, 32, 1), SCALE)):
+        values = data.prepare(images, shape, scale)
+        data.require_inputs(values, shape, scale)
+        data.require_inputs(values[:0], shape, scale)
+        data.require_inputs(values.astype(float), shape, scale)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.zeros((2, 28, 28, 1)),
+        np.zeros((2, 32, 32)),
+        np.zeros((32, 32, 1)),
+        np.zeros((2, 1, 32, 32)),
+        np.zeros((2, 32, 32, 1), np.uint8),
+    ],
+)
+def test_inputs_of_another_type_or_shape_are_refused(values):
+    with pytest.raises(ValueError, match="inputs are") as caught:
+        data.require_inputs(values, (32, 32, 1), SCALE)
+    assert str(caught.value) == (
+        f"inputs are {values.dtype} of shape {values.shape}; expected float (n, 32, 32, 1). Prepare images with "
+        "lenet5lib.data.prepare."
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (255, "0 and 255"),
+        (-0.11, "-0.11 and 0"),
+        (1.18, "0 and 1.18"),
+        (np.nan, "nan"),
+    ],
+)
+def test_inputs_outside_the_scale_are_refused(value, found):
+    values = np.zeros((2, 32, 32, 1), np.float32)
+    values[1, 2, 3] = value
+    with pytest.raises(ValueError, match="inputs lie between") as caught:
+        data.require_inputs(values, (32, 32, 1), SCALE)
+    text = str(caught.value)
+    assert text.startswith(f"inputs lie between {found}")
+    assert text.endswith(
+        "; expected -0.1 (background) to 1.175 (ink). Prepare images with lenet5lib.data.prepare and the network's scale."
+    )
+
+
 def test_mnists_facts_are_those_of_its_arrays(mnist):
     pixels = mnist.train.images / np.float32(255)
     assert (

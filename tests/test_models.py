@@ -5,18 +5,25 @@ import os
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from lenet5lib import arithmetic, models, reference
-from lenet5lib.data import prepare
+from lenet5lib import arithmetic, layers, models, reference
+from lenet5lib.data import Digits, prepare
+from lenet5lib.evaluation import evaluate
+from lenet5lib.losses import MaximumAPosteriori, MaximumLikelihood
 from lenet5lib.models import ArticleLeNet5, ArticleModel, ConfirmationError
 from lenet5lib.spec import (
     LENET5,
     LENET5_32,
+    LENET5_1998,
+    RBF,
     Architecture,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     Pool,
+    Subsample,
 )
 
 NAMES = ["C1", "S2", "C3", "S4", "Flatten", "C5", "F6", "Output"]
@@ -397,3 +404,195 @@ def test_activations_and_predictions_agree_with_the_loops(architecture, images):
         rtol=1e-4,
         atol=1e-5,
     )
+
+
+@pytest.fixture(scope="module")
+def lenet1998():
+    model = models.build(LENET5_1998, seed=1)
+    rng = np.random.default_rng(4)
+    for weight in model.trainable_weights:
+        weight.assign_add(rng.normal(0, 0.1, weight.shape))
+    return model
+
+
+def test_the_network_of_1998_has_sixty_thousand_trained_numbers(lenet1998):
+    table = models.confirm(lenet1998, LENET5_1998)
+    assert set(table["verdict"]) == {"agrees"}
+    assert table.loc[
+        "Total", ["derived parameters", "built parameters"]
+    ].tolist() == [60_000, 60_000]
+    assert sum(np.size(w) for w in lenet1998.get_weights()) == 60_000 + 840
+
+
+def test_the_network_of_1998_has_the_numbers_that_the_paper_prints(lenet1998):
+    table = models.confirm_paper(lenet1998)
+    assert set(table["verdict"]) == {"agrees"}
+    assert table.loc["C3"].tolist() == [1_516, 1_516, 151_600, 151_600, "agrees"]
+    assert table.loc["Total"].tolist() == [
+        60_000,
+        60_000,
+        340_908,
+        340_908,
+        "agrees",
+    ]
+    assert table["paper connections"].isna()[["F6", "Output"]].all()
+    assert table.loc[["F6", "Output"], "built connections"].tolist() == [
+        10_164,
+        840,
+    ]
+
+
+def test_another_network_has_not_the_papers_numbers():
+    without = Architecture("short", (32, 32, 1), LENET5_1998.layers[:-2])
+    cases = {
+        "C3 differs: paper parameters 1516, built parameters 2416, paper connections 151600, built connections 241600": (
+            LENET5_1998.change("C3", table=None)
+        ),
+        "F6 not built: ": without,
+    }
+    for expected, architecture in cases.items():
+        with pytest.raises(ConfirmationError) as caught:
+            models.confirm_paper(models.build(architecture))
+        text = str(caught.value)
+        assert text.startswith("the model has not the paper's numbers. ")
+        assert expected in text
+        assert text.endswith(". Build spec.LENET5_1998.")
+        assert "differs" in caught.value.table.loc["Total", "verdict"]
+
+
+def test_confirm_names_a_full_c3_where_a_partial_one_was_derived():
+    full = models.build(LENET5_1998.change("C3", table=None))
+    with pytest.raises(ConfirmationError, match="C3: parameters differ") as caught:
+        models.confirm(full, LENET5_1998)
+    assert (
+        "derived 10×10×16 and 1,516 parameters, built 10×10×16 and 2,416 parameters"
+        in str(caught.value)
+    )
+
+
+def test_build_takes_the_kinds_of_1998_from_the_specification():
+    architecture = Architecture(
+        "choices",
+        (9, 8, 2),
+        (
+            Conv("A", 2, (3, 2), (2, 1), "same", "tanh", table=((1,), (0, 1))),
+            Subsample("B", (1, 2), "relu"),
+            Dropout("C", 0.25),
+            Flatten("D"),
+            Dense("E", 84, activation="scaled_tanh"),
+            RBF("F", 3),
+        ),
+    )
+    model = models.build(architecture, seed=2)
+    a, b, c, e, f = (model.get_layer(name) for name in "ABCEF")
+    assert (a.table, a.kernel_size, a.strides, a.padding) == (
+        ((1,), (0, 1)),
+        (3, 2),
+        (2, 1),
+        "same",
+    )
+    assert (a.activation, b.activation, e.activation) == (
+        keras.activations.tanh,
+        keras.activations.relu,
+        layers.scaled_tanh,
+    )
+    assert (b.size, c.rate, f.codes.shape) == ((1, 2), 0.25, (3, 84))
+    assert (a.seed, b.seed, c.seed) == (2000, 2001, 2002)
+
+
+def test_a_network_of_1998_starts_as_the_paper_says():
+    model = models.build(LENET5_1998, seed=5)
+    for name, fan_in in (("C1", 25), ("S2", 4), ("C5", 400), ("F6", 120)):
+        first, bias = model.get_layer(name).get_weights()
+        largest = np.abs(first).max()
+        least = 0.4 if name == "S2" else 0.95
+        assert least * 2.4 / fan_in < largest <= np.float32(2.4 / fan_in)
+        assert not bias.any()
+
+
+def test_the_outputs_of_1998_agree_with_the_loops(lenet1998, images):
+    expected = reference.forward(
+        LENET5_1998,
+        models.weights(lenet1998),
+        prepare(images, (32, 32, 1), LENET5_1998.scale)[0],
+    )
+    found = models.activations(lenet1998, images[0])
+    for row in arithmetic.table(LENET5_1998):
+        assert found[row.layer].shape == row.output_shape
+        np.testing.assert_allclose(
+            found[row.layer], expected[row.layer], rtol=1e-4, atol=1e-4
+        )
+
+
+def test_the_probabilities_of_1998_are_largest_at_the_smallest_distance(
+    lenet1998, images
+):
+    distances = lenet1998(models.prepared(lenet1998, images)).numpy()
+    found = models.predict(lenet1998, images)
+    assert found.shape == (5, 10)
+    assert (found.sum(axis=1) < 1).all()
+    np.testing.assert_array_equal(found.argmax(axis=1), distances.argmin(axis=1))
+    assert (
+        found[0].argmax()
+        == models.activations(lenet1998, images[0])["Output"].argmin()
+    )
+    np.testing.assert_allclose(
+        models.predict(lenet1998, images, batch_size=2), found, rtol=1e-3
+    )
+    result = evaluate(lenet1998, Digits(images, distances.argmin(axis=1)))
+    assert (result.error, result.confusion().to_numpy().sum()) == (0, 5)
+
+
+@pytest.mark.parametrize("architecture", [LENET5, LENET5_32, LENET5_1998])
+def test_what_is_prepared_already_is_predicted_alike(architecture, images):
+    model = models.build(architecture, seed=3)
+    prepared = models.prepared(model, images)
+    assert prepared.shape == (5, *architecture.input_shape)
+    np.testing.assert_allclose(
+        models.predict(model, prepared, batch_size=2),
+        models.predict(model, images),
+        rtol=1e-3,
+        atol=1e-6,
+    )
+
+
+def test_predict_refuses_what_is_not_32_by_32_or_outside_the_scale(
+    lenet1998, images
+):
+    prepared = models.prepared(lenet1998, images)
+    for wrong, text in (
+        (images[:, :20] / 255, "expected float (n, 32, 32, 1)"),
+        (prepared[:, 2:-2, 2:-2], "expected float (n, 32, 32, 1)"),
+        (prepared * 255, "expected -0.1 (background) to 1.175 (ink)"),
+        (images.astype(int), "expected uint8 (n, height, width), 0 to 255"),
+    ):
+        with pytest.raises(ValueError, match=r"input|image") as caught:
+            models.predict(lenet1998, wrong)
+        assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("loss", [MaximumLikelihood(), MaximumAPosteriori()])
+def test_the_whole_network_of_1998_has_one_gradient_compiled_or_not(
+    lenet1998, images, loss
+):
+    values, labels = models.prepared(lenet1998, images), np.arange(5)
+
+    def gradient(values):
+        with tf.GradientTape() as tape:
+            mean = tf.reduce_mean(loss(labels, lenet1998(values, training=True)))
+        return tape.gradient(mean, lenet1998.trainable_variables)
+
+    expected = gradient(values)
+    assert all(np.abs(one).max() > 0 for one in expected)
+    for compiled in (False, True):
+        compute = tf.function(gradient, autograph=False, jit_compile=compiled)
+        for one, other in zip(compute(values), expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_an_rbf_output_after_another_number_of_units_is_refused():
+    wrong = LENET5_1998.change("F6", units=80)
+    with pytest.raises(ValueError, match=r"Output: codes have shape \(10, 84\)"):
+        models.build(wrong)
+    with pytest.raises(ValueError, match=r"units of Output is 12; there are codes"):
+        models.build(LENET5_1998.change("Output", units=12))

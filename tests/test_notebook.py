@@ -250,7 +250,7 @@ def test_everything_can_be_called_outside_a_notebook():
         "notebook.setup()\n"
         "notebook.show_source(arithmetic.widen)\n"
         "notebook.show_error(arithmetic.output_size, 3, 5)\n"
-        "notebook.claim('two forms, one size', len(spec.ARCHITECTURES) == 2)\n"
+        "notebook.claim('three networks by name', len(spec.ARCHITECTURES) == 3)\n"
         "notebook.show(notebook.layer_table(spec.LENET5))\n"
     )
     result = subprocess.run(
@@ -262,7 +262,7 @@ def test_everything_can_be_called_outside_a_notebook():
     for expected in (
         "lenet5lib/arithmetic.py",
         "ValueError: kernel_size 5",
-        "two forms, one size: True",
+        "three networks by name: True",
         "61,706",
     ):
         assert expected in result.stdout

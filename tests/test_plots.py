@@ -1,5 +1,6 @@
 """The figures: every function draws what it was given, in the book's style, without touching anything else."""
 
+import dataclasses
 import inspect
 import re
 
@@ -13,11 +14,14 @@ from lenet5lib import plots
 from lenet5lib.records import Record
 from lenet5lib.reference import activation_functions, convolve
 from lenet5lib.spec import (
+    KINDS,
     LENET5,
     LENET5_32,
+    LENET5_1998,
     Architecture,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     Pool,
 )
@@ -279,6 +283,22 @@ def test_the_network_is_drawn_from_its_specification(architecture):
     assert "6\u00d728" not in written
 
 
+def test_the_network_of_1998_is_drawn_with_its_kinds_and_without_dropout():
+    after = (*LENET5_1998.layers[:6], Dropout("D", 0.5), *LENET5_1998.layers[6:])
+    for layers in (LENET5_1998.layers, after):
+        architecture = dataclasses.replace(LENET5_1998, layers=layers)
+        written = texts(plots.network(architecture))
+        for expected in (
+            "14×14×6\n12",
+            "10×10×16\n1,516",
+            "1×1×120\n48,120",
+            "10\n0",
+        ):
+            assert expected in written
+        assert {"convolution", "subsampling", "dense", "RBF"} <= set(written)
+        assert not {"D", "Flatten", "pooling"} & set(written)
+
+
 def test_another_architecture_gives_another_drawing():
     changed = LENET5.change("C3", maps=4)
     assert "10×10×4\n604" in texts(plots.network(changed))
@@ -400,21 +420,43 @@ def test_vectors_draws_a_bar_a_unit():
         )
 
 
+DRAWN = ("convolution", "pooling", "subsampling", "dense", "rbf")
+
+
+def luminance(colour):
+    """Return the relative luminance of #rrggbb, as WCAG defines it."""
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in parts
+    ]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_the_colour_of_a_kind_stands_out_from_the_figures_ground(kind):
+    ground = luminance(plots.STYLE["figure.facecolor"]) + 0.05
+    assert ground / (luminance(plots.COLOURS[kind]) + 0.05) > 3
+
+
 def test_every_kind_of_layer_has_its_colour():
     assert set(plots.COLOURS) == {
         "input",
         "convolution",
         "pooling",
+        "subsampling",
         "flatten",
+        "dropout",
         "dense",
+        "rbf",
     }
+    assert set(plots.COLOURS) == {"input", *KINDS}
     assert all(
         re.fullmatch("#[0-9a-f]{6}", colour) for colour in plots.COLOURS.values()
     )
-    assert (
-        len({plots.COLOURS[kind] for kind in ("convolution", "pooling", "dense")})
-        == 3
-    )
+    assert len(
+        {colour for kind, colour in plots.COLOURS.items() if kind in DRAWN}
+    ) == len(DRAWN)
 
 
 def test_the_roofline_has_every_layer_under_its_name_and_both_limits():

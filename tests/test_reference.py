@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from lenet5lib import layers
 from lenet5lib.reference import (
     activate,
     activation_functions,
@@ -14,11 +15,29 @@ from lenet5lib.reference import (
     cross_entropy,
     dense,
     forward,
+    maximum_a_posteriori,
+    maximum_likelihood,
+    partial_convolve,
     pool,
+    random_weights,
+    rbf,
+    scaled_tanh,
     sigmoid,
     softmax,
+    subsample,
 )
-from lenet5lib.spec import ACTIVATIONS, Architecture, Conv, Dense, Flatten, Pool
+from lenet5lib.spec import (
+    ACTIVATIONS,
+    LENET5_1998,
+    RBF,
+    Architecture,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Pool,
+    Subsample,
+)
 
 IMAGE = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])[
     ..., np.newaxis
@@ -146,6 +165,102 @@ def test_dense_sums_inputs_times_their_column_and_adds_the_bias():
     ).tolist() == [321, -92.5]
 
 
+def test_partial_convolution_reads_only_the_maps_of_its_row():
+    image = np.concatenate([IMAGE, 10 * IMAGE], axis=2)
+    kernel = np.array([1.0, 2.0, 3.0]).reshape(1, 1, 3)
+    result = partial_convolve(
+        image, kernel, np.array([0.0, 0.5]), table=((1,), (1, 0))
+    )
+    assert result.shape == (3, 3, 2)
+    assert result[1, 2].tolist() == [60, 0.5 + 2 * 60 + 3 * 6]
+
+
+def test_partial_convolution_with_every_map_named_is_the_full_one():
+    rng = np.random.default_rng(0)
+    image, kernel = rng.normal(size=(6, 5, 2)), rng.normal(size=(3, 2, 2, 4))
+    bias, table = rng.normal(size=4), ((0, 1),) * 4
+    listed = kernel.swapaxes(2, 3).reshape(3, 2, 8)
+    for options in ({}, {"stride": (2, 1), "padding": "same"}):
+        np.testing.assert_allclose(
+            partial_convolve(image, listed, bias, table, **options),
+            convolve(image, kernel, bias, **options),
+        )
+
+
+def test_subsampling_multiplies_the_sum_and_adds_the_bias():
+    image = np.concatenate(
+        [np.arange(16.0).reshape(4, 4, 1), np.ones((4, 4, 1))], 2
+    )
+    result = subsample(image, np.array([0.5, 2.0]), np.array([1.0, -1.0]))
+    assert result[..., 0].tolist() == [[6, 10], [22, 26]]
+    assert result[..., 1].tolist() == [[7, 7], [7, 7]]
+
+
+def test_subsampling_drops_what_the_last_window_does_not_reach():
+    result = subsample(IMAGE, np.ones(1), np.zeros(1), size=(1, 2))
+    assert result[..., 0].tolist() == [[3], [9], [15]]
+
+
+def test_an_rbf_unit_adds_the_squares_of_the_differences():
+    codes = np.array([[1.0, -1.0], [-1.0, -1.0], [0.0, 0.0]])
+    assert rbf(np.array([1.0, -1.0]), codes).tolist() == [0, 4, 2]
+
+
+def test_the_losses_of_1998_by_hand():
+    distances = np.log([2.0, 4.0, 8.0])
+    assert maximum_likelihood(distances, 1) == pytest.approx(math.log(4))
+    expected = math.log(4) + math.log(0.5 + 0.25 + 0.125 + 0.125)
+    found = maximum_a_posteriori(distances, 1, j=math.log(8))
+    assert found == pytest.approx(expected)
+
+
+def test_the_scaled_tanh_by_hand():
+    assert scaled_tanh(np.array([0.0, 1e3])).tolist() == [0, 1.7159]
+    np.testing.assert_allclose(
+        scaled_tanh(np.array([-1.0, 1.0])), [-1, 1], atol=1e-5
+    )
+
+
+def test_forward_runs_the_kinds_of_1998_and_keeps_every_output():
+    architecture = Architecture(
+        "by hand",
+        (2, 2, 2),
+        (
+            Conv("C", 2, 1, table=((0,), (1, 0))),
+            Subsample("S", activation="relu"),
+            Dropout("D", 0.5),
+            Flatten(),
+            RBF("R", 2),
+        ),
+    )
+    weights = {
+        "C": (np.array([[[1.0, 1.0, -1.0]]]), np.zeros(2)),
+        "S": (np.array([0.5, 1.0]), np.array([0.0, -3.0])),
+        "R": (np.array([[1.0, 1.0], [-1.0, 1.0]]),),
+    }
+    image = np.stack([np.full((2, 2), 1.0), np.full((2, 2), 2.0)], axis=2)
+    outputs = forward(architecture, weights, image)
+    assert outputs["C"][0, 0].tolist() == [1, 1]
+    assert outputs["S"].tolist() == outputs["D"].tolist() == [[[2, 1]]]
+    assert outputs["R"].tolist() == [1, 9]
+
+
+def test_random_weights_have_the_shapes_of_1998():
+    shapes = {
+        name: [array.shape for array in arrays]
+        for name, arrays in random_weights(LENET5_1998, seed=0).items()
+    }
+    assert shapes == {
+        "C1": [(5, 5, 1, 6), (6,)],
+        "S2": [(6,), (6,)],
+        "C3": [(5, 5, 60), (16,)],
+        "S4": [(16,), (16,)],
+        "C5": [(5, 5, 16, 120), (120,)],
+        "F6": [(120, 84), (84,)],
+        "Output": [(10, 84)],
+    }
+
+
 def test_sigmoid_at_points_that_can_be_worked_by_hand():
     np.testing.assert_allclose(sigmoid(np.log([1 / 3, 1, 3])), [0.25, 0.5, 0.75])
 
@@ -207,7 +322,7 @@ def test_many_steps_of_adam_are_those_of_keras():
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation_of_the_specification_is_that_of_keras(activation):
     sums = np.array([-2.0, -0.5, 0.0, 0.5, 3.0])
-    expected = keras.activations.get(activation)(
+    expected = layers.find_activation(activation)(
         keras.ops.convert_to_tensor(sums[np.newaxis])
     )[0]
     np.testing.assert_allclose(activate(sums, activation), expected, rtol=1e-6)

@@ -9,11 +9,16 @@ from lenet5lib.spec import (
     ARCHITECTURES,
     LENET5,
     LENET5_32,
+    LENET5_1998,
+    RBF,
+    TABLE_I,
     Architecture,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     Pool,
+    Subsample,
     pair,
     require_layer,
     require_size,
@@ -70,6 +75,8 @@ SIZES = {
     "size of S2": lambda value: Pool("S2", size=value),
     "stride of S2": lambda value: Pool("S2", stride=value),
     "units of F6": lambda value: Dense("F6", units=value),
+    "size of S4": lambda value: Subsample("S4", size=value),
+    "units of Output": lambda value: RBF("Output", units=value),
 }
 
 
@@ -120,7 +127,7 @@ def test_a_pair_of_another_length_is_refused(what, value):
         (
             lambda: Conv("C1", 6, 5, activation="swish"),
             "activation of C1 is 'swish'",
-            "linear, sigmoid, tanh, relu, softmax",
+            "linear, sigmoid, tanh, scaled_tanh, relu, softmax",
         ),
         (lambda: Pool("S2", mode="sum"), "mode of S2 is 'sum'", "average, max"),
         (
@@ -131,7 +138,12 @@ def test_a_pair_of_another_length_is_refused(what, value):
         (
             lambda: Dense("F6", 84, activation=None),
             "activation of F6 is None",
-            "linear, sigmoid, tanh, relu, softmax",
+            "linear, sigmoid, tanh, scaled_tanh, relu, softmax",
+        ),
+        (
+            lambda: Subsample("S2", activation="swish"),
+            "activation of S2 is 'swish'",
+            "linear, sigmoid, tanh, scaled_tanh, relu, softmax",
         ),
     ],
 )
@@ -183,7 +195,7 @@ def test_two_layers_of_one_name_are_refused():
 
 
 def test_a_layer_object_of_unknown_kind_is_refused():
-    kinds = "expected one of Conv, Pool, Flatten, Dense. Build the layer from lenet5lib.spec."
+    kinds = "expected one of Conv, Pool, Flatten, Dense, Subsample, RBF, Dropout. Build the layer from lenet5lib.spec."
     expected = f"unknown layer kind 'str'; {kinds}"
     assert (
         message(Architecture, "net", (28, 28, 1), (Conv("C1", 6, 5), "S2"))
@@ -192,11 +204,14 @@ def test_a_layer_object_of_unknown_kind_is_refused():
     assert message(require_layer, "S2") == expected
 
 
-@pytest.mark.parametrize("kind", ["dropout", "Conv", None])
+@pytest.mark.parametrize("kind", ["lstm", "Conv", None])
 def test_a_layer_entry_of_unknown_kind_is_refused(kind):
     values = LENET5.to_dict()
     values["layers"][0]["kind"] = kind
-    expected = f"layer kind is {kind!r}; expected one of convolution, pooling, flatten, dense. Choose one of these."
+    kinds = "convolution, pooling, flatten, dense, subsampling, rbf, dropout"
+    expected = (
+        f"layer kind is {kind!r}; expected one of {kinds}. Choose one of these."
+    )
     assert message(Architecture.from_dict, values) == expected
 
 
@@ -279,7 +294,7 @@ ODD = Architecture(
 
 @pytest.mark.parametrize(
     "architecture",
-    [LENET5, LENET5_32, ODD],
+    [LENET5, LENET5_32, LENET5_1998, ODD],
     ids=lambda architecture: architecture.name,
 )
 def test_to_dict_and_from_dict_are_inverse_through_json(architecture):
@@ -300,7 +315,11 @@ def test_to_dict_spells_the_layers_out():
 
 
 def test_the_two_forms_differ_in_input_c1_and_c5_only():
-    assert ARCHITECTURES == {"lenet5": LENET5, "lenet5-32": LENET5_32}
+    assert ARCHITECTURES == {
+        "lenet5": LENET5,
+        "lenet5-32": LENET5_32,
+        "lenet5-1998": LENET5_1998,
+    }
     assert (LENET5.input_shape, LENET5_32.input_shape) == ((28, 28, 1), (32, 32, 1))
     assert [layer.name for layer in LENET5_32.layers] == [
         "C1",
@@ -315,3 +334,121 @@ def test_the_two_forms_differ_in_input_c1_and_c5_only():
     assert (LENET5["C1"].padding, LENET5_32["C1"].padding) == ("same", "valid")
     for name in ("S2", "C3", "S4", "Flatten", "F6", "Output"):
         assert LENET5[name] == LENET5_32[name]
+
+
+def test_what_is_none_or_usual_is_left_out_of_the_plain_values():
+    values = LENET5.to_dict()
+    assert "scale" not in values
+    assert not [entry for entry in values["layers"] if None in entry.values()]
+    assert set(values["layers"][1]) == {"kind", "name", "mode", "size", "padding"}
+    assert LENET5_1998.to_dict()["scale"] == [-0.1, 1.175]
+    assert LENET5_1998.to_dict()["layers"][2]["table"] == [
+        list(row) for row in TABLE_I
+    ]
+
+
+def test_values_written_before_there_were_tables_and_scales_are_read_as_before():
+    values = LENET5.to_dict()
+    for entry in values["layers"]:
+        if entry["kind"] == "pooling":
+            entry["stride"] = None
+    assert Architecture.from_dict(values) == LENET5
+
+
+def test_a_table_is_kept_as_tuples_so_that_layers_can_be_compared_and_hashed():
+    layer = Conv("C3", 2, 3, table=[[0, 1], [1]])
+    assert layer.table == ((0, 1), (1,))
+    assert layer == Conv("C3", 2, 3, table=((0, 1), (1,)))
+    assert len({layer, LENET5_1998["C3"]}) == 2
+
+
+TABLES = {
+    "a row too few": (
+        ((0, 1),),
+        "the table of C3 has 1 rows; expected 2, one for each output map. Add or remove rows.",
+    ),
+    "an empty row": (
+        ((0, 1), ()),
+        "row 1 of the table of C3 is empty; expected the input maps that feed output map 1. Name at least one.",
+    ),
+    "a map twice": (
+        ((0, 1, 0), (1,)),
+        "row 0 of the table of C3 names input map 0 2 times; expected each map once. Remove the repetition.",
+    ),
+    "a negative map": (
+        ((0, 1), (-1,)),
+        "an input map in row 1 of the table of C3 is -1; expected 0 or more. Choose a larger number.",
+    ),
+    "half a map": (
+        ((0, 1.5), (1,)),
+        f"an input map in row 0 of the table of C3 is 1.5; {NOT_WHOLE}",
+    ),
+    "no rows": (
+        (0, 1),
+        "the table of C3 is (0, 1); expected one row of input maps for each output map. "
+        "Write it as tuples of whole numbers.",
+    ),
+    "no table": (
+        5,
+        "the table of C3 is 5; expected one row of input maps for each output map. Write it as tuples of whole numbers.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_a_wrong_table_is_refused(case):
+    table, expected = TABLES[case]
+    assert message(Conv, "C3", 2, 3, table=table) == expected
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1, 1.5, float("nan"), True, "0.5", None])
+def test_a_rate_of_dropout_that_is_no_share_is_refused(rate):
+    expected = f"rate of D is {rate!r}; expected a number from 0 to below 1. It is the share set to 0."
+    assert message(Dropout, "D", rate) == expected
+
+
+@pytest.mark.parametrize(
+    "scale", [(1, 0), (0, 0), (0,), (0, 1, 2), 5, (0, "1"), (0, float("inf"))]
+)
+def test_a_wrong_scale_is_refused(scale):
+    expected = (
+        f"scale is {scale!r}; expected the value of background and a larger one of ink. "
+        "The usual scale is (0.0, 1.0)."
+    )
+    assert message(Architecture, "net", (8, 8, 1), (), scale) == expected
+
+
+def test_subsampling_steps_by_its_size():
+    assert (Subsample("S2").step, Subsample("S2", (3, 1)).step) == ((2, 2), (3, 1))
+
+
+def test_table_one_is_the_papers():
+    triples, quadruples = TABLE_I[:6], TABLE_I[6:12]
+    assert [set(row) for row in triples] == [
+        {n, (n + 1) % 6, (n + 2) % 6} for n in range(6)
+    ]
+    assert [set(row) for row in quadruples] == [
+        {n, (n + 1) % 6, (n + 2) % 6, (n + 3) % 6} for n in range(6)
+    ]
+    assert TABLE_I[12:15] == ((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5))
+    assert TABLE_I[15] == tuple(range(6))
+    assert all(list(row) == sorted(row) for row in TABLE_I)
+    assert sum(len(row) for row in TABLE_I) == 60
+    assert [sum(n in row for row in TABLE_I) for n in range(6)] == [10] * 6
+
+
+def test_the_network_of_1998_squashes_up_to_f6_and_measures_distances_after_it():
+    assert LENET5_1998.input_shape == (32, 32, 1)
+    assert LENET5_1998.scale == (-0.1, 1.175)
+    assert [layer.name for layer in LENET5_1998.layers] == [
+        layer.name for layer in LENET5_32.layers
+    ]
+    squashed = [
+        layer.name
+        for layer in LENET5_1998.layers
+        if getattr(layer, "activation", None) == "scaled_tanh"
+    ]
+    assert squashed == ["C1", "S2", "C3", "S4", "C5", "F6"]
+    assert LENET5_1998["C3"].table == TABLE_I
+    assert LENET5_1998["C1"].table is None is LENET5_1998["C5"].table
+    assert LENET5_1998["Output"] == RBF("Output", units=10)

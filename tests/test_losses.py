@@ -1,0 +1,150 @@
+"""The losses beside the naive ones, their gradients, their limits, and the posterior that belongs to them."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from lenet5lib import reference
+from lenet5lib.losses import (
+    RUBBISH_DISTANCE,
+    CrossEntropy,
+    MaximumAPosteriori,
+    MaximumLikelihood,
+    posterior,
+)
+
+RNG = np.random.default_rng(0)
+DISTANCES = RNG.uniform(0, 30, (7, 10))
+LABELS = RNG.integers(0, 10, 7).astype(np.uint8)
+PROBABILITIES = RNG.dirichlet(np.ones(10), 7).astype(np.float32)
+BY_LOOPS = [
+    (MaximumLikelihood(), reference.maximum_likelihood),
+    (
+        MaximumAPosteriori(),
+        lambda y, t: reference.maximum_a_posteriori(y, t, RUBBISH_DISTANCE),
+    ),
+    (
+        MaximumAPosteriori(0.5),
+        lambda y, t: reference.maximum_a_posteriori(y, t, 0.5),
+    ),
+]
+pairs = pytest.mark.parametrize(("loss", "naive"), BY_LOOPS)
+
+
+@pairs
+def test_each_loss_is_what_the_loops_compute(loss, naive):
+    found = loss(LABELS, tf.constant(DISTANCES))
+    expected = [naive(y, t) for y, t in zip(DISTANCES, LABELS, strict=True)]
+    assert found.shape == (7,)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pairs
+@pytest.mark.parametrize("compiled", [False, True])
+def test_each_gradient_is_the_slope_of_the_loops(loss, naive, compiled):
+    def gradient(distances):
+        with tf.GradientTape() as tape:
+            tape.watch(distances)
+            total = tf.reduce_sum(loss(LABELS, distances))
+        return tape.gradient(total, distances)
+
+    compute = tf.function(gradient, autograph=False, jit_compile=compiled)
+    found = compute(tf.constant(DISTANCES)).numpy()
+    step = 1e-5
+    for n, i in itertools.product(range(7), range(10)):
+        before, after = DISTANCES[n].copy(), DISTANCES[n].copy()
+        before[i] -= step
+        after[i] += step
+        slope = (naive(after, LABELS[n]) - naive(before, LABELS[n])) / (2 * step)
+        assert found[n, i] == pytest.approx(slope, abs=1e-8)
+
+
+def test_cross_entropy_is_that_of_keras_bit_for_bit():
+    expected = keras.losses.SparseCategoricalCrossentropy().call(
+        LABELS, tf.constant(PROBABILITIES)
+    )
+    found = CrossEntropy()(LABELS, tf.constant(PROBABILITIES))
+    np.testing.assert_array_equal(found, expected)
+    by_hand = -np.log(PROBABILITIES[np.arange(7), LABELS])
+    np.testing.assert_allclose(found, by_hand, rtol=1e-5)
+
+
+def test_without_the_rubbish_class_equation_nine_is_cross_entropy_of_minus_the_distances():
+    found = MaximumAPosteriori(j=1e6)(LABELS, tf.constant(DISTANCES))
+    expected = [
+        reference.cross_entropy(reference.softmax(-y), t)
+        for y, t in zip(DISTANCES, LABELS, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_equation_nine_is_zero_or_more_and_no_number_is_lost_or_too_large():
+    extreme = np.array([[0.0] + [620.0] * 9, [620.0] + [0.0] * 9, [1e-4] * 10])
+    for j in (1e-3, 12.0, 700.0):
+        found = MaximumAPosteriori(j)(
+            np.zeros(3, int), tf.constant(extreme, tf.float32)
+        )
+        exact = [
+            y[0]
+            - np.minimum(y.min(), j)
+            + np.log(np.exp(np.minimum(y.min(), j) - np.append(y, j)).sum())
+            for y in extreme
+        ]
+        np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-7)
+        assert (found.numpy() >= 0).all()
+
+
+def test_a_distance_far_beyond_j_is_not_pushed_up_any_more():
+    distances = tf.constant([[1.0, 3.0, 40.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(distances)
+        loss = MaximumAPosteriori(j=5.0)(np.array([0]), distances)
+    own, near, far = tape.gradient(loss, distances).numpy()[0]
+    assert own > 0 > near
+    assert -1e-12 < far <= 0
+
+
+@pytest.mark.parametrize(
+    "function", [MaximumAPosteriori, lambda j: posterior(DISTANCES, j)]
+)
+@pytest.mark.parametrize("j", [0, -1, float("nan"), float("inf"), "1", None])
+def test_a_j_that_is_not_above_zero_is_refused(function, j):
+    with pytest.raises(ValueError, match="j is") as caught:
+        function(j)
+    assert str(caught.value) == (
+        f"j is {j!r}; expected a number above 0, the distance of the rubbish class. The default is 12.0."
+    )
+
+
+def test_losses_are_values_with_a_name_that_json_can_hold():
+    assert CrossEntropy().to_dict() == {"name": "cross-entropy"}
+    assert MaximumLikelihood().to_dict() == {"name": "maximum likelihood"}
+    assert MaximumAPosteriori(3.0).to_dict() == {
+        "name": "maximum a posteriori",
+        "j": 3.0,
+    }
+    assert MaximumAPosteriori(3.0) == MaximumAPosteriori(j=3.0)
+    assert MaximumAPosteriori() == MaximumAPosteriori(RUBBISH_DISTANCE)
+
+
+def test_the_posterior_and_the_rubbish_class_share_one():
+    found = posterior(DISTANCES, j=4.0)
+    powers = np.exp(-DISTANCES)
+    expected = powers / (np.exp(-4.0) + powers.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert (found.sum(axis=1) < 1).all()
+    of_label = -np.log(found[np.arange(7), LABELS])
+    loss = MaximumAPosteriori(4.0)(LABELS, tf.constant(DISTANCES))
+    np.testing.assert_allclose(of_label, loss, rtol=1e-9)
+
+
+@pytest.mark.parametrize("largest", [1.0, 84.0, 620.0, 1e6])
+def test_the_most_probable_digit_is_the_nearest_however_far_it_is(largest):
+    distances = np.random.default_rng(1).uniform(0.9, 1, (500, 10)) * largest
+    distances = distances.astype(np.float32)
+    found = posterior(distances)
+    assert np.isfinite(found).all()
+    np.testing.assert_array_equal(found.argmax(axis=1), distances.argmin(axis=1))
