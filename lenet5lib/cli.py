@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lenet5lib import __version__, arithmetic, recipe, spec
+from lenet5lib import __version__, arithmetic, spec
 
 
 def describe(options: argparse.Namespace) -> None:
@@ -26,7 +26,8 @@ def train(options: argparse.Namespace) -> None:
     """Train, or go on training, in a run folder."""
     from lenet5lib import data
 
-    splits = data.split(data.load_digits(options.data or "auto"))
+    divide = data.all_digits if options.all_digits else data.split
+    splits = divide(data.load_digits(options.data or "auto"))
     if options.small:
         splits = splits.small(*options.small)
 
@@ -52,8 +53,10 @@ def train(options: argparse.Namespace) -> None:
     )
 
 
-def _recipe(options: argparse.Namespace) -> recipe.Recipe:
+def _recipe(options: argparse.Namespace):
     """Return the hyperparameters that the command line asks for."""
+    from lenet5lib import recipe
+
     rate, epochs = options.learning_rate, options.epochs
     if options.schedule == "one-cycle":
         rate = recipe.OneCycle(rate, epochs)
@@ -166,6 +169,11 @@ def parser() -> argparse.ArgumentParser:
     add_architecture(added)
     add_data(added)
     added.add_argument(
+        "--all-digits",
+        action="store_true",
+        help="train on the validation digits too, once everything is chosen; only the last weights then count",
+    )
+    added.add_argument(
         "--small",
         type=_positive,
         nargs=2,
@@ -205,6 +213,17 @@ def parser() -> argparse.ArgumentParser:
         default=0.0,
         metavar="SHARE",
         help="decoupled, of the kernels (default: 0)",
+    )
+    added.add_argument(
+        "--loss",
+        choices=("cross-entropy", "maximum likelihood", "maximum a posteriori"),
+        help="default: cross-entropy for probabilities, maximum a posteriori for distances",
+    )
+    added.add_argument(
+        "--rubbish-distance",
+        type=float,
+        metavar="J",
+        help="the j of maximum a posteriori, the paper's equation (9)",
     )
     added.add_argument(
         "--distort",

@@ -15,6 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lenet5lib.spec import RBF, Architecture
+
 RUBBISH_DISTANCE = 12.0
 """The j of equation (9) where none is chosen: how far from a code a digit may lie until rubbish is the better answer."""
 # Assumption: the paper says of j only that it is positive. The two digits nearest to each other, 6 and 8, have codes at a
@@ -39,6 +41,7 @@ class CrossEntropy:
     """Sparse categorical cross-entropy of probabilities: −ln of the probability given to the label, as Keras computes it."""
 
     name: ClassVar[str] = "cross-entropy"
+    best: ClassVar[int] = 1  # The answer is the largest output.
 
     def __call__(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Return the loss of each digit, (n,), in nats."""
@@ -59,6 +62,7 @@ class MaximumLikelihood:
     """
 
     name: ClassVar[str] = "maximum likelihood"
+    best: ClassVar[int] = -1  # The answer is the smallest output.
 
     def __call__(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Return the loss of each digit, (n,), from squared distances (n, 10)."""
@@ -85,6 +89,7 @@ class MaximumAPosteriori:
 
     j: float = RUBBISH_DISTANCE
     name: ClassVar[str] = "maximum a posteriori"
+    best: ClassVar[int] = -1
 
     def __post_init__(self) -> None:
         require_rubbish(self.j)
@@ -105,6 +110,38 @@ class MaximumAPosteriori:
 
 
 Loss = CrossEntropy | MaximumLikelihood | MaximumAPosteriori
+
+
+def choose(architecture: Architecture, name: str | None, j: float | None) -> Loss:
+    """Return the loss to train a network with.
+
+    Args:
+        architecture: the network; what its last layer gives decides which losses make sense.
+        name: of a loss; None for cross-entropy on probabilities and equation (9) on distances.
+        j: of equation (9); None for `RUBBISH_DISTANCE`.
+
+    Raises:
+        ValueError: the loss does not go with the output; the text says which do.
+    """
+    distances = isinstance(architecture.layers[-1], RBF)
+    fitting = (
+        (MaximumAPosteriori, MaximumLikelihood) if distances else (CrossEntropy,)
+    )
+    names = [loss.name for loss in fitting]
+    if name is not None and name not in names:
+        gives = "distances" if distances else "probabilities"
+        raise ValueError(
+            f"loss is {name!r}, but {architecture.name} gives {gives}; expected {' or '.join(names)}. Choose that, or leave "
+            "the loss out."
+        )
+    chosen = fitting[names.index(name) if name else 0]
+    if chosen is not MaximumAPosteriori:
+        if j is not None:
+            raise ValueError(
+                f"rubbish_distance is {j!r}, but {chosen.name} has none; expected None. Leave it out."
+            )
+        return chosen()
+    return chosen(RUBBISH_DISTANCE if j is None else j)
 
 
 def posterior(distances: np.ndarray, j: float = RUBBISH_DISTANCE) -> np.ndarray:

@@ -36,12 +36,16 @@ def require_number(
     return float(value)
 
 
+LOSSES = ("cross-entropy", "maximum likelihood", "maximum a posteriori")
+"""The losses by their names; `losses` computes them."""
+
+
 def require_rate(what: str, value: Any) -> float:
     """Return `value` as a float if it is a finite number above 0, else raise ValueError naming `what`."""
     real = isinstance(value, Real) and not isinstance(value, bool)
     if not real or not 0 < value < math.inf:
         raise ValueError(
-            f"{what} is {value!r}; expected a number above 0. Adam's usual rate is 0.001."
+            f"{what} is {value!r}; expected a number above 0. Choose another; Adam's usual rate is 0.001."
         )
     return float(value)
 
@@ -219,6 +223,8 @@ class Recipe:
         weight_decay: the share by which each kernel shrinks in a step, times the learning rate (Loshchilov and Hutter 2019);
             biases do not.
         distortion: what is done to each training digit, anew in each epoch; None for nothing.
+        loss: one of `LOSSES`; None for the one that goes with the network's output, see `losses.choose`.
+        rubbish_distance: the j of the paper's equation (9); None for the library's value.
 
     Raises:
         ValueError: a value that cannot be; the text says what came and what was expected.
@@ -228,6 +234,8 @@ class Recipe:
     learning_rate: float | Schedule = 0.001
     weight_decay: float = 0.0
     distortion: Distortion | None = None
+    loss: str | None = None
+    rubbish_distance: float | None = None
 
     def __post_init__(self) -> None:
         require_size("batch_size", self.batch_size)
@@ -238,6 +246,11 @@ class Recipe:
             raise ValueError(
                 f"distortion is {self.distortion!r}; expected a Distortion or None. Build it from lenet5lib.recipe."
             )
+
+        if self.loss is not None:
+            require_choice("loss", self.loss, LOSSES)
+        if self.rubbish_distance is not None:
+            require_rate("rubbish_distance", self.rubbish_distance)
 
     def rates(
         self, steps: np.ndarray, steps_an_epoch: int, val_losses: Sequence[float]

@@ -26,7 +26,16 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from lenet5lib import blocks, checkpoint, data, distortions, files, models, records
+from lenet5lib import (
+    blocks,
+    checkpoint,
+    data,
+    distortions,
+    files,
+    losses,
+    models,
+    records,
+)
 from lenet5lib.blocks import Form
 from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
 from lenet5lib.data import Digits, Splits
@@ -110,7 +119,7 @@ def train(
     watch_test: bool = False,
     report: Callable[[str], Any] | None = print,
 ) -> Run:
-    """Train with Adam and sparse categorical cross-entropy, keep the best weights, and resume what the folder holds.
+    """Train with Adam, keep the best weights, and resume what the folder holds.
 
     After each epoch the folder holds `last.weights.h5` (weights, optimizer and record), `previous.weights.h5` (the same, of
     the save before), `best.weights.h5` (weights of the lowest validation loss) and `record.json`. Ctrl-C and SIGTERM end
@@ -155,6 +164,7 @@ def train(
     if not resume and run_dir.is_dir():
         with files.locked(run_dir):  # Not while another process trains there.
             _move_aside(run_dir, say)
+    loss = losses.choose(architecture, recipe.loss, recipe.rubbish_distance)
     model = compile_model(models.build(architecture, seed), recipe)
     chosen = _form(model, architecture, form, len(splits.train), say)
     _make_folder(run_dir)
@@ -170,7 +180,7 @@ def train(
             say(f"Finished: {run_dir} holds {held}, {epochs} asked for.")
             return Run(model, record, run_dir)
         record.sessions.append(_session(record, chosen))
-        loop = _Loop(model, chosen, splits.train, recipe, seed)
+        loop = _Loop(model, chosen, splits.train, recipe, loss, seed)
         watched = {"val": splits.validation}
         if watch_test:
             watched["test"] = splits.test
@@ -180,16 +190,17 @@ def train(
         saver = _Saver(model, record, run_dir, stop, save_minutes, save_steps)
         for epoch in range(done + 1, epochs + 1):
             start = time.perf_counter()
-            losses = record.column("val_loss")
+            before = record.column("val_loss")
             begun = record.partial or _nothing_done(epoch)
-            before = begun["seconds"]
+            seconds = begun["seconds"]
             progress = _Progress(epoch, epochs, report)
-            line = {"epoch": epoch} | loop.epoch(losses, begun, progress, saver)
+            line = {"epoch": epoch} | loop.epoch(before, begun, progress, saver)
             for name, part in watched.items():
-                measured = _measures(chosen.predict(pixels[name]), part.labels)
+                outputs = chosen.predict(pixels[name])
+                measured = _measures(loss, outputs, part.labels)
                 names = f"{name}_loss", f"{name}_accuracy"
                 line |= zip(names, measured, strict=True)
-            line["seconds"] = round(before + time.perf_counter() - start, 3)
+            line["seconds"] = round(seconds + time.perf_counter() - start, 3)
             record.epochs.append(line)
             saver.epoch()
             say(_line(record.epochs[-1], epochs))
@@ -310,13 +321,13 @@ def _form(
 
 
 def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
-    """Give the model its optimizer and loss, the optimizer's state built so that loading can fill it."""
+    """Give the model its optimizer, the optimizer's state built so that loading can fill it."""
     first = float(recipe.rates(np.zeros(1), 1, [])[0])
     optimizer = keras.optimizers.Adam(
         first, weight_decay=recipe.weight_decay or None
     )
     optimizer.exclude_from_weight_decay(var_names=["bias"])
-    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy())
+    model.compile(optimizer)
     optimizer.build(model.trainable_variables)
     return model
 
@@ -550,6 +561,7 @@ class _Loop:
         form: Form,
         digits: Digits,
         recipe: Recipe,
+        loss: losses.Loss,
         seed: int,
     ) -> None:
         self.form, self.recipe, self.seed = form, recipe, seed
@@ -557,7 +569,7 @@ class _Loop:
         self.images = data.fit(digits.images, model.input_shape[1:])
         self.pixels = None
         labels = tf.constant(digits.labels.astype(np.int32))
-        loss_of, variables = model.loss, model.trainable_variables
+        variables = model.trainable_variables
         optimizer = model.optimizer
         random = [layer for layer in model.layers if hasattr(layer, "step")]
 
@@ -571,19 +583,20 @@ class _Loop:
                 layer.step.assign(tf.cast(optimizer.iterations, tf.int32))
             optimizer.learning_rate.assign(rate)
             with tf.GradientTape() as tape:
-                probabilities = form(tf.gather(pixels, chosen), training=True)
-                losses = weights * loss_of.call(truth, probabilities)
-                loss = tf.reduce_sum(losses) / tf.reduce_sum(weights)
-            optimizer.apply(tape.gradient(loss, variables), variables)
-            hits = (tf.argmax(probabilities, 1, tf.int32) == truth) & there
-            return tf.reduce_sum(losses), tf.reduce_sum(tf.cast(hits, tf.int32))
+                outputs = form(tf.gather(pixels, chosen), training=True)
+                each = weights * loss(truth, outputs)
+                mean = tf.reduce_sum(each) / tf.reduce_sum(weights)
+            optimizer.apply(tape.gradient(mean, variables), variables)
+            answers = tf.argmax(loss.best * outputs, 1, tf.int32)
+            hits = (answers == truth) & there
+            return tf.reduce_sum(each), tf.reduce_sum(tf.cast(hits, tf.int32))
 
         def steps(pixels, batches, rates, count):
             """Take the first `count` of these steps; return the sum of the digits' losses and the number right."""
 
-            def take(number, loss, right):
+            def take(number, total, right):
                 more, hits = step(pixels, batches[number], rates[number])
-                return number + 1, loss + more, right + hits
+                return number + 1, total + more, right + hits
 
             start = (tf.constant(0), tf.constant(0.0), tf.constant(0))
             return tf.while_loop(lambda number, *_: number < count, take, start)[1:]
@@ -672,22 +685,25 @@ class _Loop:
 
 
 def loss_and_accuracy(model: keras.Model, digits: Digits) -> tuple[float, float]:
-    """Return (mean cross-entropy in nats a digit, share right) of the model on these digits."""
-    return _measures(models.predict(model, digits.images), digits.labels)
+    """Return (mean cross-entropy in nats a digit, share right) of the model's probabilities for these digits."""
+    probabilities = models.predict(model, digits.images)
+    return _measures(losses.CrossEntropy(), probabilities, digits.labels)
 
 
-def _measures(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Return (mean cross-entropy in nats a digit, share right) of probabilities (n, 10) for labels (n,)."""
-    of_truth = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    loss = -np.log(of_truth.clip(keras.config.epsilon(), 1)).mean()
-    return float(loss), float((probabilities.argmax(axis=1) == labels).mean())
+def _measures(
+    loss: losses.Loss, outputs: np.ndarray, labels: np.ndarray
+) -> tuple[float, float]:
+    """Return (mean loss in nats a digit, share right) of a network's outputs (n, 10) for labels (n,)."""
+    each = loss(tf.constant(labels, tf.int32), tf.constant(outputs)).numpy()
+    answers = (loss.best * outputs).argmax(axis=1)
+    return float(each.mean(dtype=np.float64)), float((answers == labels).mean())
 
 
 def gradient_sizes(model: keras.Model, digits: Digits) -> pd.Series:
     """Return the mean absolute gradient of the loss on these digits, for the kernel of each layer that has one."""
     kernels = {layer.name: layer.kernel for layer in model.layers if layer.weights}
     with tf.GradientTape() as tape:
-        probabilities = model(data.prepare(digits.images, model.input_shape[1:]))
+        probabilities = model(models.prepared(model, digits.images))
         losses = keras.losses.sparse_categorical_crossentropy(
             digits.labels, probabilities
         )
