@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lenet5lib import __version__, arithmetic, spec
+
+if TYPE_CHECKING:
+    from lenet5lib import recipe, records
 
 
 def describe(options: argparse.Namespace) -> None:
@@ -53,7 +58,7 @@ def train(options: argparse.Namespace) -> None:
     )
 
 
-def _recipe(options: argparse.Namespace):
+def _recipe(options: argparse.Namespace) -> recipe.Recipe:
     """Return the hyperparameters that the command line asks for."""
     from lenet5lib import recipe
 
@@ -62,18 +67,26 @@ def _recipe(options: argparse.Namespace):
         rate = recipe.OneCycle(rate, epochs)
     elif options.schedule == "plateau":
         rate = recipe.Plateau(rate)
-    distortion = recipe.AFFINE if options.distort else None
-    return recipe.Recipe(options.batch_size, rate, options.weight_decay, distortion)
+    return recipe.Recipe(
+        batch_size=options.batch_size,
+        learning_rate=rate,
+        weight_decay=options.weight_decay,
+        distortion=recipe.AFFINE if options.distort else None,
+        loss=options.loss,
+        rubbish_distance=options.rubbish_distance,
+    )
 
 
 def evaluate(options: argparse.Namespace) -> None:
     """Print the best weights' error on the test digits, with its interval."""
     from lenet5lib import checkpoint, data, evaluation, training
 
-    record = checkpoint.read_record(options.run_dir / checkpoint.BEST)
+    name = checkpoint.LAST if options.last else checkpoint.BEST
+    record = checkpoint.read_record(options.run_dir / name)
     dataset = data.load_digits(options.data or "auto")
     if options.data is None:
-        splits = data.split(dataset)
+        whole = record.config["data"].get("all digits")
+        splits = data.all_digits(dataset) if whole else data.split(dataset)
         found = data.digest(splits.train, splits.validation)
         if found != record.config["data"]["digest"]:
             raise data.DataError(
@@ -81,10 +94,10 @@ def evaluate(options: argparse.Namespace) -> None:
                 f"{', with other digits' if dataset.source == record.source else ''}. "
                 "Name the file of test digits with --data."
             )
-    result = evaluation.evaluate(training.load_model(options.run_dir), dataset.test)
-    print(
-        f"Trained on {record.source}, epoch {record.best['epoch']}; tested on {dataset.source}."
-    )
+    model = training.load_model(options.run_dir, name)
+    result = evaluation.evaluate(model, dataset.test)
+    epoch = len(record.epochs) if options.last else record.best["epoch"]
+    print(f"Trained on {record.source}, epoch {epoch}; tested on {dataset.source}.")
     print(result)
 
 
@@ -133,7 +146,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(
+    def command_of(
         function: Callable, *, run_dir: bool = True
     ) -> argparse.ArgumentParser:
         summary = (function.__doc__ or "").strip()
@@ -164,8 +177,8 @@ def parser() -> argparse.ArgumentParser:
         text = "an .npz file with x_train, y_train, x_test, y_test; default: MNIST, or the stand-in where it cannot be had"
         added.add_argument("--data", type=Path, metavar="PATH", help=text)
 
-    add_architecture(command(describe, run_dir=False))
-    added = command(train)
+    add_architecture(command_of(describe, run_dir=False))
+    added = command_of(train)
     add_architecture(added)
     add_data(added)
     added.add_argument(
@@ -265,15 +278,21 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help=text
     )
-    add_data(command(evaluate))
-    command(predict).add_argument(
+    added = command_of(evaluate)
+    add_data(added)
+    added.add_argument(
+        "--last",
+        action="store_true",
+        help="the last epoch's weights, not those that were best on validation",
+    )
+    command_of(predict).add_argument(
         "images",
         type=Path,
         nargs="+",
         metavar="IMAGE",
         help="PNG or JPEG files of one digit each",
     )
-    command(plot).add_argument(
+    command_of(plot).add_argument(
         "--out",
         type=Path,
         required=True,
@@ -281,6 +300,52 @@ def parser() -> argparse.ArgumentParser:
         help="the picture to write",
     )
     return top
+
+
+def command(record: records.Record, run_dir: str) -> str:
+    """Return the command line that makes the run of a record; a test takes it apart again and compares.
+
+    Raises:
+        ValueError: a recipe for which the command line has no words.
+    """
+    from lenet5lib import recipe
+
+    config = record.config
+    names = {one.name: name for name, one in spec.ARCHITECTURES.items()}
+    chosen = recipe.Recipe.from_dict(config)
+    rate = chosen.learning_rate
+    words = ["--epochs", len(record.epochs), "--seed", config["seed"]]
+    if (architecture := names[config["architecture"]["name"]]) != "lenet5":
+        words += ["--architecture", architecture]
+    if chosen.batch_size != 32:
+        words += ["--batch-size", chosen.batch_size]
+    if isinstance(rate, recipe.OneCycle):
+        words += ["--schedule", rate.kind, "--learning-rate", rate.peak]
+    elif isinstance(rate, recipe.Plateau):
+        words += ["--schedule", rate.kind, "--learning-rate", rate.rate]
+    elif rate != 0.001:
+        words += ["--learning-rate", rate]
+    if chosen.weight_decay:
+        words += ["--weight-decay", chosen.weight_decay]
+    if chosen.distortion:
+        words += ["--distort"]
+    if chosen.loss:
+        words += ["--loss", f'"{chosen.loss}"']
+    if chosen.rubbish_distance:
+        words += ["--rubbish-distance", chosen.rubbish_distance]
+    if config["data"].get("all digits"):
+        words += ["--all-digits"]
+    if "watched test digits" in config["data"]:
+        words += ["--watch-test"]
+    line = (
+        f"python -m lenet5lib train --run-dir {run_dir} {' '.join(map(str, words))}"
+    )
+    made = _recipe(parser().parse_args(shlex.split(line)[3:]))
+    if made != chosen:
+        raise ValueError(
+            f"no command line makes {chosen}; the nearest makes {made}. Call training.train."
+        )
+    return line
 
 
 def _positive(text: str) -> int:

@@ -113,12 +113,13 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Splits:
-    """Training, validation and test digits, and the name of their source."""
+    """Training, validation and test digits, the name of their source, whether validation is held out of training."""
 
     train: Digits
     validation: Digits
     test: Digits
     source: str
+    held_out: bool = True
 
     def small(self, train: int, validation: int) -> Splits:
         """Return a copy with only the first `train` training and `validation` validation digits; the source says so."""
@@ -440,7 +441,7 @@ def all_digits(dataset: Dataset) -> Splits:
     Raises:
         DataError: fewer than 12 training digits.
     """
-    return dataclasses.replace(split(dataset), train=dataset.train)
+    return dataclasses.replace(split(dataset), train=dataset.train, held_out=False)
 
 
 def prepare(

@@ -5,16 +5,19 @@ Chapter 7 is about this module. It reads probabilities and labels; it neither tr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import binomtest, sem
+from scipy.stats import t as student_t
 from sklearn.metrics import confusion_matrix
 
 from lenet5lib.data import CLASSES, Digits
+from lenet5lib.records import TEST_METRICS, Record
 
 if TYPE_CHECKING:
     import keras
@@ -132,6 +135,64 @@ def selection_bias(
         count, error, size=(trials, candidates)
     )
     return float(wrong.min(axis=1).mean() / count)
+
+
+def mean_interval(
+    values: Sequence[float], confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return Student's interval for the mean of which these values are a sample, such as the errors of several seeds.
+
+    Returns:
+        (low, high).
+
+    Raises:
+        ValueError: fewer than two values, of which no spread can be known.
+
+    Source: Student 1908; chapter 9.
+
+    >>> [round(end, 3) for end in mean_interval([0.9, 1.0, 1.1])]
+    [0.752, 1.248]
+    """
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        raise ValueError(
+            f"{len(values)} values; expected 2 or more, since one has no spread. Train with more seeds."
+        )
+    half = student_t.ppf((1 + confidence) / 2, len(values) - 1) * sem(values)
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def choices(record: Record) -> pd.DataFrame:
+    """Return which epoch of a run different rules choose, and the test error there.
+
+    Args:
+        record: of a run that watched the test digits.
+
+    Returns:
+        A row for each rule: `epoch` and `test error` (0–1). The first rule is the article's: it looks at the test digits to
+        choose, and reports what it saw. Of equal epochs the first is chosen.
+
+    Raises:
+        ValueError: the test digits were not watched.
+    """
+    if TEST_METRICS[1] not in record.metrics:
+        raise ValueError(
+            "the record has no test errors; expected a run that watched them. Train with --watch-test (watch_test=True)."
+        )
+    table = pd.DataFrame(record.epochs).set_index("epoch")
+    chosen = {
+        "best on test (the article's way)": table["test_accuracy"].idxmax(),
+        "lowest validation loss": table["val_loss"].idxmin(),
+        "highest validation accuracy": table["val_accuracy"].idxmax(),
+        "the last": table.index[-1],
+    }
+    rows = [
+        (rule, int(epoch), 1 - float(table["test_accuracy"][epoch]))
+        for rule, epoch in chosen.items()
+    ]
+    return pd.DataFrame(
+        rows, columns=["epoch chosen", "epoch", "test error"]
+    ).set_index("epoch chosen")
 
 
 def evaluate(model: keras.Model, digits: Digits) -> Evaluation:

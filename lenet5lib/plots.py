@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lenet5lib import arithmetic
-from lenet5lib.records import Record
+from lenet5lib.records import TEST_METRICS, Record
 from lenet5lib.spec import RBF, Architecture, Conv, Dense, pair
 
 COLOURS = {
@@ -30,7 +30,7 @@ COLOURS = {
     "dense": "#00795a",
     "rbf": "#8c2d8c",
 }
-TRAINING, VALIDATION, MARK = "#0072b2", "#c77700", "#8c2d8c"
+TRAINING, VALIDATION, TEST, MARK = "#0072b2", "#c77700", "#00795a", "#8c2d8c"
 SERIES = ("#0072b2", "#c77700", "#00795a", "#8c2d8c", "#56606b")
 STYLE = {
     "font.size": 10,
@@ -526,6 +526,49 @@ def curves(record: Record) -> Figure:
         ax.set_ylabel(label)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend()
+    figure.supxlabel(f"data: {record.source}", fontsize=8, color="#555555")
+    return figure
+
+
+@_styled
+def long_run(record: Record, marked: Mapping[str, int]) -> Figure:
+    """Draw loss and error over many epochs on logarithmic scales, test included where it was watched, some epochs marked.
+
+    Args:
+        record: of the run.
+        marked: a word for the legend and the epoch, for each epoch to mark.
+    """
+    figure, axes = _figure(7.2, 3.6, 1, 2)
+    epochs = record.column("epoch")
+    lines = [
+        ("", TRAINING, "training", "-"),
+        ("val_", VALIDATION, "validation", "-"),
+    ]
+    if TEST_METRICS[0] in record.metrics:
+        lines.append(("test_", TEST, "test", "-"))
+    for prefix, color, label, style in lines:
+        errors = 100 * (1 - np.array(record.column(f"{prefix}accuracy")))
+        # No error at all has no place on a logarithmic scale.
+        shown = np.where(errors > 0, errors, np.nan)
+        for ax, values in (
+            (axes[0, 0], record.column(f"{prefix}loss")),
+            (axes[0, 1], shown),
+        ):
+            ax.plot(epochs, values, style, color=color, linewidth=1, label=label)
+    for ax, label in (
+        (axes[0, 0], "loss (nats a digit)"),
+        (axes[0, 1], "error (%)"),
+    ):
+        ax.set_yscale("log")
+        for (name, epoch), style in zip(
+            marked.items(), ("--", ":", "-."), strict=False
+        ):
+            ax.axvline(epoch, color=MARK, linestyle=style, linewidth=1, label=name)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(label)
+    axes[0, 1].yaxis.set_major_formatter("{x:g}")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=9)
     figure.supxlabel(f"data: {record.source}", fontsize=8, color="#555555")
     return figure
 

@@ -6,6 +6,7 @@ the book read it.
 
 from __future__ import annotations
 
+import importlib.resources
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -121,3 +122,23 @@ def read(run_dir: str | Path) -> Record:
             f"{path} is not text ({error.reason}). Restore it, or name another run's folder."
         ) from None
     return Record.from_json(text, str(path))
+
+
+def recorded(name: str) -> dict[str, Path]:
+    """Return the folders of a recorded experiment's runs, by the run's name: what the book cites and does not train anew.
+
+    Each folder holds `record.json` and `best.weights.h5` as training left them.
+
+    Raises:
+        RecordError: no such experiment.
+    """
+    folder = Path(str(importlib.resources.files("lenet5lib"))) / "recorded"
+    found = {
+        path.parent.name: path.parent for path in folder.glob(f"{name}/*/{NAME}")
+    }
+    if not found:
+        known = sorted({path.parts[-3] for path in folder.glob(f"*/*/{NAME}")})
+        raise RecordError(
+            f"no recorded experiment {name!r}; expected one of {', '.join(known)}. Name one of these."
+        )
+    return dict(sorted(found.items()))

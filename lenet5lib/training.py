@@ -158,6 +158,8 @@ def train(
     say = report or (lambda line: None)
     run_dir = Path(run_dir)
     config = _config(architecture, splits, recipe, seed)
+    if not splits.held_out:
+        config["data"]["all digits"] = True
     if watch_test:
         config["data"]["watched test digits"] = data.digest(splits.test)
     save_minutes = require_number("save_minutes", save_minutes)
@@ -565,7 +567,7 @@ class _Loop:
         seed: int,
     ) -> None:
         self.form, self.recipe, self.seed = form, recipe, seed
-        self.batch_size = min(recipe.batch_size, len(digits))
+        self.batch_size = min(int(recipe.batch_size), len(digits))
         self.images = data.fit(digits.images, model.input_shape[1:])
         self.pixels = None
         labels = tf.constant(digits.labels.astype(np.int32))
@@ -601,7 +603,15 @@ class _Loop:
             start = (tf.constant(0), tf.constant(0.0), tf.constant(0))
             return tf.while_loop(lambda number, *_: number < count, take, start)[1:]
 
-        self.steps = form.compile(steps)
+        one = form.arrange(self.images[:1])
+        calls = STEPS_A_CALL
+        # For one form of arguments: TensorFlow warns of functions that it traces for many.
+        self.steps = form.compile(steps).get_concrete_function(
+            tf.TensorSpec((len(digits), *one.shape[1:]), one.dtype),
+            tf.TensorSpec((calls, self.batch_size), tf.int32),
+            tf.TensorSpec((calls,), tf.float32),
+            tf.TensorSpec((), tf.int32),
+        )
 
     def arranged(self, epoch: int) -> tf.Tensor:
         """Return an epoch's training digits, distorted where the recipe says so, laid out for the form."""
@@ -642,7 +652,7 @@ class _Loop:
                     pixels,
                     tf.constant(call),
                     tf.constant(rates[number]),
-                    tf.constant(counts[number]),
+                    tf.constant(counts[number], tf.int32),
                 )
             )
             begun["losses"].append(loss)

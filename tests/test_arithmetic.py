@@ -809,8 +809,7 @@ ALLOWED = {
     "article": MODEL | {"checkpoint"},
     "blocks": COUNTING | FILES | {"data"},
     "distortions": {"recipe", "blocks"},
-    "training": MODEL
-    | {"checkpoint", "blocks", "distortions", "losses", "recipe"},
+    "training": MODEL | {"checkpoint", "blocks", "distortions", "losses", "recipe"},
     "resuming": MODEL | {"checkpoint", "training", "recipe"},
     "evaluation": MODEL | {"checkpoint", "training"},
     "speed": COUNTING | {"blocks"},

@@ -338,6 +338,13 @@ def test_evaluate_finds_the_data_that_the_run_was_trained_on(
     assert call("evaluate", "--run-dir", finished).stdout == named.stdout
 
 
+def test_evaluate_takes_the_last_weights_where_asked(call, finished, place):
+    data = "--data", place / "letters.npz"
+    done = call("evaluate", "--run-dir", finished, *data, "--last")
+    epochs = len(records.read(finished).epochs)
+    assert f"Trained on the file letters.npz, epoch {epochs};" in done.stdout
+
+
 def test_evaluate_on_other_digits_that_are_named(call, finished, tmp_path):
     small.save_npz(tmp_path / "garments.npz", 12, 30)
     done = call(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lenet5lib import evaluation, models
 from lenet5lib.data import Digits
 from lenet5lib.evaluation import Evaluation, error_interval
+from lenet5lib.records import Record
 from lenet5lib.spec import LENET5
 
 
@@ -165,3 +166,42 @@ def test_evaluate_asks_the_model_and_keeps_the_files_labels():
         result.probabilities, models.predict(model, digits.images)
     )
     np.testing.assert_array_equal(result.labels, digits.labels)
+
+
+def test_the_interval_of_a_mean_is_students():
+    """Three values: t of 2 degrees of freedom at 97.5 % is 4.303."""
+    low, high = evaluation.mean_interval([1.0, 2.0, 3.0])
+    half = 4.302653 * 1 / sqrt(3)
+    assert (low, high) == pytest.approx((2 - half, 2 + half), rel=1e-6)
+    with pytest.raises(ValueError, match="1 values; expected 2 or more"):
+        evaluation.mean_interval([1.0])
+
+
+def watched_record(**changed) -> Record:
+    columns = {
+        "val_loss": [0.3, 0.2, 0.25, 0.4],
+        "val_accuracy": [0.90, 0.91, 0.93, 0.93],
+        "test_accuracy": [0.91, 0.92, 0.95, 0.94],
+    } | changed
+    lines = [
+        {"epoch": n + 1, "loss": 0.1, "accuracy": 0.9, "test_loss": 0.3}
+        | {name: values[n] for name, values in columns.items()}
+        for n in range(4)
+    ]
+    return Record({"data": {"source": "x", "watched test digits": "y"}}, lines)
+
+
+def test_each_rule_chooses_its_epoch_and_all_are_judged_by_the_test_digits():
+    table = evaluation.choices(watched_record())
+    assert table["epoch"].tolist() == [3, 2, 3, 4]
+    assert table["test error"].tolist() == pytest.approx([0.05, 0.08, 0.05, 0.06])
+    # The test errors decide nothing but the first rule's choice.
+    other = evaluation.choices(watched_record(test_accuracy=[0.99, 0.5, 0.6, 0.7]))
+    assert other["epoch"].tolist() == [1, 2, 3, 4]
+
+
+def test_choices_need_a_watched_test_set():
+    record = watched_record()
+    del record.config["data"]["watched test digits"]
+    with pytest.raises(ValueError, match="the record has no test errors"):
+        evaluation.choices(record)

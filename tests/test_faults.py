@@ -3,6 +3,7 @@ that goes on afterwards ends bit for bit where an undisturbed one ends."""
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -293,6 +294,33 @@ def wait_for_epoch(process: subprocess.Popen) -> None:
     assert any(line.startswith("Epoch ") for line in process.stdout), (
         process.stderr.read()
     )
+
+
+@pytest.mark.parametrize("set_back", [False, True])
+def test_the_clock_decides_nothing(place, tmp_path, monkeypatch, set_back):
+    """With the clock set back (or on) by years between sessions, file times are in the wrong order; the end is the same."""
+    run_dir = tmp_path / "run"
+    fill(run_dir, place / "two")
+    day = 86_400
+    now = time.time()
+    for age, name in enumerate((LAST, PREVIOUS, BEST, records.NAME)):
+        # Set back: all files are from the future, and the last checkpoint seems older than the one before it.
+        then = now + (4000 + age if set_back else -4000 + age) * day
+        os.utime(run_dir / name, (then, then))
+    monkeypatch.setattr(time, "time", lambda: now - 9000 * day)
+    assert cli.main(command(place, run_dir)) == 0
+    small.assert_same_run(run_dir, place / "whole")
+    assert records.read(run_dir).resume_points == [2]
+
+
+def test_the_library_never_asks_for_the_time_of_day():
+    """Durations come from clocks that cannot be set; no decision can follow one that can."""
+    asking = re.compile(r"time\.time\(|datetime|st_mtime|getmtime|time_ns\(")
+    library = Path(files.__file__).parent
+    found = [
+        p.name for p in library.glob("*.py") if asking.search(p.read_text("utf-8"))
+    ]
+    assert found == []
 
 
 def test_a_process_killed_at_any_moment_loses_nothing(tmp_path):

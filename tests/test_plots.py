@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from lenet5lib import plots
+from lenet5lib import plots, records
 from lenet5lib.records import Record
 from lenet5lib.reference import activation_functions, convolve
 from lenet5lib.spec import (
@@ -74,6 +74,9 @@ FIGURES = {
         LENET5, IMAGES[0], ["C1", "S2", "C3", "S4", "C5"]
     ),
     "curves": lambda: plots.curves(record()),
+    "long_run": lambda: plots.long_run(
+        records.read(records.recorded("lenet5-200")["seed-0"]), {"chosen": 29}
+    ),
     "first_epoch": lambda: plots.first_epoch(
         {"sigmoid": record(1), "ReLU": record(1)}
     ),
