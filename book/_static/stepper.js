@@ -56,8 +56,8 @@ function build(place) {
   var input = el("canvas", { tabindex: "0", role: "application", "aria-label": "Input with the window; arrow keys move it" });
   var output = el("canvas", { tabindex: "0", role: "application", "aria-label": "Output with the cell of this window; arrow keys move it" });
   var size = el("p", { class: "step-size" }), equation = el("p", { class: "step-equation" });
-  var numbers = el("div", { class: "step-top" });
-  var kernel = el("div", { class: "live-matrix step-kernel" });
+  var kernel = el("div", { class: "live-matrix step-kernel" }), factors = el("div"), products = el("div");
+  var numbers = el("div", { class: "step-top" }, [factors, kernel, products]);
   var slider = el("input", { type: "range", min: "0", value: "0", "aria-label": "Position of the window",
                              oninput: function () { stop(); move(Number(slider.value)); } });
   var play = el("button", { type: "button", text: "Play", onclick: function () { state.timer ? stop() : run(); } });
@@ -143,7 +143,7 @@ function build(place) {
   // ------------------------------------------------------------------------------------------ drawing
 
   function draw() {
-    var o = outputSide(), found = windowAt(state.at), products = found.values.map(function (value, n) { return (value || 0) * state.kernel[n]; });
+    var o = outputSide(), found = windowAt(state.at), terms = found.values.map(function (value, n) { return (value || 0) * state.kernel[n]; });
     var row = Math.floor(state.at / o), column = state.at % o, y = sumAt(state.at), sum = y - state.bias;
     slider.max = String(o * o - 1);
     slider.value = String(state.at);
@@ -153,8 +153,8 @@ function build(place) {
     size.replaceChildren("o = ⌊(i + 2p − k) / s⌋ + 1 = ⌊(28 + 2·", bold(state.padding), " − ", bold(state.side), ") / ", bold(state.stride), "⌋ + 1 = ", bold(o));
     equation.replaceChildren("y at row " + row + ", column " + column + ":  b + Σ x·w = ", bold(live.number(state.bias, 2)), sum < 0 ? " − " : " + ",
                              bold(live.number(Math.abs(sum), 2)), " = ", bold(live.number(y, 2)));
-    numbers.replaceChildren(live.matrix(found.values, state.side, state.side, { decimals: 2, grey: true, caption: "window x" }), kernel,
-                            live.matrix(products, state.side, state.side, { decimals: 2, caption: "products x·w; sum " + live.number(sum, 2) }));
+    factors.replaceChildren(live.matrix(found.values, state.side, state.side, { decimals: 2, grey: true, caption: "window x" }));
+    products.replaceChildren(live.matrix(terms, state.side, state.side, { decimals: 2, caption: "products x·w; sum " + live.number(sum, 2) }));
     clearTimeout(timer);
     if (!state.timer) timer = setTimeout(function () {
       var text = equation.textContent;
