@@ -27,6 +27,14 @@ COLOURS = {
     "flatten": "#6b6b6b",
     "dense": "#00795a",
 }
+DARK_COLOURS = {
+    "input": "#a3abb5",
+    "convolution": "#56b4e9",
+    "pooling": "#e69f00",
+    "flatten": "#a3abb5",
+    "dense": "#2fbf94",
+}
+"""The same hues for dark pages: the cover's figure, the tables and the page to draw on."""
 TRAINING, VALIDATION, MARK = "#0072b2", "#c77700", "#8c2d8c"
 SERIES = ("#0072b2", "#c77700", "#00795a", "#8c2d8c", "#56606b")
 STYLE = {
@@ -83,6 +91,7 @@ def svg(figure: Figure) -> bytes:
             buffer,
             format="svg",
             metadata={"Date": None, "Creator": "lenet5lib"},
+            facecolor=figure.get_facecolor(),
             bbox_inches="tight",
         )
     return (
@@ -290,60 +299,97 @@ def windows(cases: Sequence[tuple[int, int, int, int]]) -> Figure:
 
 
 @_styled
-def network(architecture: Architecture) -> Figure:
-    """Draw the network from its specification: stacks of maps, then vectors, each with its shape and parameters."""
-    figure, axes = _figure(8.8, 3.0)
-    ax = axes[0, 0]
-    rows = [row for row in arithmetic.table(architecture) if row.kind != "flatten"]
+def network(
+    architecture: Architecture, rows: int = 1, dark: bool = False
+) -> Figure:
+    """Draw the network from its specification: stacks of maps, then vectors, each with its shape and parameters.
+
+    Args:
+        architecture: what to draw.
+        rows: 2 breaks the drawing in the middle, for a phone's width.
+        dark: for a dark page.
+    """
+    layers = [
+        row for row in arithmetic.table(architecture) if row.kind != "flatten"
+    ]
     entries = [("Input", "input", architecture.input_shape, None)]
-    entries += [(row.layer, row.kind, row.output_shape, row.params) for row in rows]
+    entries += [
+        (row.layer, row.kind, row.output_shape, row.params) for row in layers
+    ]
+    paint = _PAINT[dark]
+    cut = -(-len(entries) // rows)
+    size = (8.8, 3.0) if rows == 1 else (5.2, 2.35 * rows)
+    figure, axes = _figure(*size, rows)
+    figure.set_facecolor(paint["ground"])
+    for n, ax in enumerate(axes[:, 0]):
+        ax.set_facecolor(paint["ground"])
+        part = entries[n * cut : (n + 1) * cut]
+        width = _network_row(ax, architecture, part, paint)
+        ax.set_xlim(-2.0, width - 0.4)
+        ax.set_ylim(-3.45, 2.6)
+        ax.set_aspect("equal")
+        _blank(ax)
+    _network_key(axes[-1, 0], paint)
+    return figure
+
+
+_PAINT = {
+    False: {**COLOURS, "ground": "#fdfdfb", "text": "#000000", "faint": "#555555"},
+    True: {
+        **DARK_COLOURS,
+        "ground": "#121212",
+        "text": "#f0f0f0",
+        "faint": "#b5b5b5",
+    },
+}
+"""The colours of the network's drawing, by whether the page is dark."""
+
+
+def _network_row(
+    ax: Axes,
+    architecture: Architecture,
+    entries: Sequence[tuple],
+    paint: Mapping[str, str],
+) -> float:
+    """Draw layers, (name, kind, shape, parameters) each, from left to right; return the width."""
     x, previous = 0.0, None
     for name, kind, shape, count in entries:
         flat = len(shape) == 1 or shape[:2] == (1, 1)
         width, front = (
-            _vector(ax, x, shape[-1], kind) if flat else _stack(ax, x, shape, kind)
+            _vector(ax, x, shape[-1], kind, paint)
+            if flat
+            else _stack(ax, x, shape, kind, paint)
         )
         if previous is not None:
-            _wires(ax, architecture[name], previous, front)
+            _wires(ax, architecture[name], previous, front, paint)
         middle = x + width / 2
-        ax.text(
-            middle,
-            2.15,
-            name,
-            ha="center",
-            fontsize=11,
-            weight="bold",
-            color=COLOURS[kind],
-        )
-        below = (
-            arithmetic.shape_text(shape)
-            if count is None
-            else f"{arithmetic.shape_text(shape)}\n{count:,}"
-        )
-        ax.text(middle, -2.05, below, ha="center", va="top", fontsize=9)
+        centred = {"ha": "center", "color": paint[kind]}
+        ax.text(middle, 2.15, name, fontsize=11, weight="bold", **centred)
+        below = arithmetic.shape_text(shape)
+        below += "" if count is None else f"\n{count:,}"
+        centred = {"ha": "center", "va": "top", "color": paint["text"]}
+        ax.text(middle, -2.05, below, fontsize=9, **centred)
         previous = front
         x += width + (1.15 if flat else 0.8)
-    ax.text(
-        -0.45,
-        -2.05,
-        "shape\nparameters",
-        ha="right",
-        va="top",
-        fontsize=9,
-        color="#555555",
-    )
+    heading = {"ha": "right", "va": "top", "color": paint["faint"]}
+    ax.text(-0.45, -2.05, "shape\nparameters", fontsize=9, **heading)
+    return x
+
+
+def _network_key(ax: Axes, paint: Mapping[str, str]) -> None:
+    """Name the colour of each kind of layer under the drawing."""
+    middle = sum(ax.get_xlim()) / 2
     for n, kind in enumerate(("convolution", "pooling", "dense")):
-        ax.add_patch(
-            Rectangle(
-                (x / 2 - 4.2 + 3.0 * n, -3.25), 0.3, 0.3, facecolor=COLOURS[kind]
-            )
+        left = middle - 3.9 + 3.0 * n
+        ax.add_patch(Rectangle((left, -3.25), 0.3, 0.3, facecolor=paint[kind]))
+        ax.text(
+            left + 0.45,
+            -3.1,
+            kind,
+            va="center",
+            fontsize=9,
+            color=paint["text"],
         )
-        ax.text(x / 2 - 3.75 + 3.0 * n, -3.1, kind, va="center", fontsize=9)
-    ax.set_xlim(-2.0, x - 0.4)
-    ax.set_ylim(-3.45, 2.6)
-    ax.set_aspect("equal")
-    _blank(ax)
-    return figure
 
 
 def _side(pixels: int) -> float:
@@ -352,7 +398,7 @@ def _side(pixels: int) -> float:
 
 
 def _stack(
-    ax: Axes, x: float, shape: Sequence[int], kind: str
+    ax: Axes, x: float, shape: Sequence[int], kind: str, paint: Mapping[str, str]
 ) -> tuple[float, tuple[float, float, float, float]]:
     """Draw a stack of maps at x; return its width and the front map's (left, bottom, width, height)."""
     height, width = _side(shape[0]), _side(shape[1])
@@ -366,8 +412,8 @@ def _stack(
                 corner,
                 width,
                 height,
-                facecolor=COLOURS[kind],
-                edgecolor="white",
+                facecolor=paint[kind],
+                edgecolor=paint["ground"],
                 linewidth=0.8,
                 alpha=0.9,
             )
@@ -376,7 +422,7 @@ def _stack(
 
 
 def _vector(
-    ax: Axes, x: float, units: int, kind: str
+    ax: Axes, x: float, units: int, kind: str, paint: Mapping[str, str]
 ) -> tuple[float, tuple[float, float, float, float]]:
     """Draw a vector at x as a bar; return its width and (left, bottom, width, height)."""
     height = 0.55 * units**0.36
@@ -385,18 +431,20 @@ def _vector(
             (x, -height / 2),
             0.3,
             height,
-            facecolor=COLOURS[kind],
-            edgecolor="white",
+            facecolor=paint[kind],
+            edgecolor=paint["ground"],
             alpha=0.9,
         )
     )
     return 0.3, (x, -height / 2, 0.3, height)
 
 
-def _wires(ax: Axes, layer, source: tuple, target: tuple) -> None:
+def _wires(
+    ax: Axes, layer, source: tuple, target: tuple, paint: Mapping[str, str]
+) -> None:
     """Draw how a layer reads: a window narrowing to a point, or every unit to every unit."""
     left, bottom, width, height = source
-    lines = {"color": "#555555", "linewidth": 0.8, "alpha": 0.9, "zorder": 5}
+    lines = {"color": paint["faint"], "linewidth": 0.8, "alpha": 0.9, "zorder": 5}
     if isinstance(layer, Dense):
         for top in (bottom, bottom + height):
             end = target[1] if top == bottom else target[1] + target[3]
@@ -411,7 +459,7 @@ def _wires(ax: Axes, layer, source: tuple, target: tuple) -> None:
             side,
             side,
             fill=False,
-            edgecolor="white",
+            edgecolor=paint["ground"],
             linewidth=1.4,
             zorder=6,
         )

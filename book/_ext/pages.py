@@ -1,7 +1,7 @@
 """A Sphinx extension: what every page has beside its text, and the two pages that compute.
 
 - `{live} NAME` stands where a widget starts. A page that has one loads the widget's scripts, and no other page does.
-- `{layer-table}` is the table of the article's network, counted by the library.
+- `{layer-table}` is the table of the article's network, counted by the library; `{drawing}` a figure that follows the theme.
 - Under each title stands what the page needs and what it gives (`NEEDS`), and the widget of `ATTACHED` in its chapter, since
   a chapter itself is plain Markdown.
 - In tables the kinds of layers carry their colour, and a notebook's download button downloads.
@@ -9,6 +9,7 @@
 
 import re
 from pathlib import Path
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
@@ -24,8 +25,8 @@ SCRIPTS = {
     "stepper": ("engine.js", "live.js", "samples.js", "stepper.js"),
 }
 STEPPER = (
-    "Step through it here: move the window over a handwritten digit of the stand-in, with the pointer, the buttons or the arrow "
-    "keys. Change the kernel, the stride and the padding, and the terms of equation (2.2) change with them."
+    "Step through it here: move the window over a handwritten digit of the stand-in, with the pointer, the buttons or "
+    "the arrow keys. Change the kernel, the stride and the padding, and the terms of equation (2.2) change with them."
 )
 ATTACHED = {
     "book/02_convolution": (
@@ -147,8 +148,37 @@ class LayerTable(Directive):
             ),
         ]
         body = "".join(f"<tr>{line}</tr>" for line in lines[1:])
-        html = f'<div class="layers"><table class="dataframe"><thead><tr>{lines[0]}</tr></thead><tbody>{body}</tbody></table></div>'
+        table = f"<thead><tr>{lines[0]}</tr></thead><tbody>{body}</tbody>"
+        html = f'<div class="layers"><table class="dataframe">{table}</table></div>'
         return [nodes.raw("", html, format="html")]
+
+
+class Drawing(Directive):
+    """`{drawing} FILE.svg`: a figure of which there are four, for light and dark pages, wide and narrow ones."""
+
+    required_arguments = 1
+    option_spec: ClassVar = {"alt": str}
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return one figure with the four images, of which the style sheet shows one, and the content as caption."""
+        stem = self.arguments[0].removesuffix(".svg")
+        figure = nodes.figure(classes=["drawing"])
+        for narrow in ("", "_narrow"):
+            for dark in ("", "_dark"):
+                classes = [
+                    "on-phone" if narrow else "on-desk",
+                    "on-dark" if dark else "on-light",
+                ]
+                figure += nodes.image(
+                    uri=f"{stem}{narrow}{dark}.svg",
+                    alt=self.options["alt"],
+                    classes=classes,
+                )
+        caption = nodes.Element()
+        self.state.nested_parse(self.content, self.content_offset, caption)
+        figure += nodes.caption("", "", *caption[0].children)
+        return [figure]
 
 
 def visit_live(translator, node: live) -> None:
@@ -172,7 +202,9 @@ def complete(app: Sphinx, doctree: nodes.document) -> None:
     if page in NEEDS and title is not None:
         box = nodes.container(classes=["needs"])
         for name, text in zip(("You need", "You get"), NEEDS[page], strict=True):
-            box += nodes.paragraph("", "", nodes.strong(text=name), nodes.Text(f" {text}"))
+            box += nodes.paragraph(
+                "", "", nodes.strong(text=name), nodes.Text(f" {text}")
+            )
         title.parent.insert(title.parent.index(title) + 1, box)
     if page in ATTACHED:
         section_id, widget, text = ATTACHED[page]
@@ -213,7 +245,9 @@ def mend_pages(app: Sphinx, error: Exception | None) -> None:
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         mended = re.sub(
-            r'(<a href="[^"]*_sources/[^"]*\.ipynb") target="_blank"', r"\1 download", text
+            r'(<a href="[^"]*_sources/[^"]*\.ipynb") target="_blank"',
+            r"\1 download",
+            text,
         )
         if mended != text:
             path.write_text(mended, encoding="utf-8")
@@ -229,6 +263,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     )
     app.add_directive("live", Live)
     app.add_directive("layer-table", LayerTable)
+    app.add_directive("drawing", Drawing)
     app.connect("builder-inited", copy_static)
     app.connect("doctree-read", complete)
     app.connect("html-page-context", load_scripts)

@@ -627,12 +627,12 @@ function build(place) {
   live.onTheme(schedule);
   new ResizeObserver(schedule).observe(place);
   place.hidden = false;
-  compute();
+  state.stale = true;
   redraw();
   // For the book's own tests.
   window.LENET5_DRAW = {
     network: net, state: state, times: times, redraw: redraw,
-    show: function (strokes) { stopReplay(); state.strokes = strokes; compute(); redraw(); },
+    show: function (strokes) { stopReplay(); state.strokes = strokes; state.stale = true; redraw(); },
     answer: function () { return state.results && Array.from(state.results[last].values); }
   };
 }
