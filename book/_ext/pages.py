@@ -216,18 +216,35 @@ def complete(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def load_scripts(app, pagename, templatename, context, doctree) -> None:
-    """Load the scripts of a page's widgets on that page, and colour the kinds of layers in its tables."""
+    """Load the scripts of a page's widgets on that page and no others, and mend the page's text."""
     widgets = {node["widget"] for node in doctree.findall(live)} if doctree else ()
     if widgets:
         app.add_css_file("live.css")
     for name in dict.fromkeys(file for w in sorted(widgets) for file in SCRIPTS[w]):
         app.add_js_file(name, loading_method="defer")
+    # Jupyter Book loads this everywhere, twice by now, for a button that this book does not have.
+    context["script_files"] = [
+        file
+        for file in context.get("script_files", [])
+        if "thebe" not in f"{file}{file.attributes}".lower()
+    ]
     if "body" in context:
-        context["body"] = re.sub(
-            r"<td>(convolution|pooling|dense)</td>",
-            r'<td><span class="kind kind-\1">\1</span></td>',
-            context["body"],
-        )
+        context["body"] = _mended(context["body"])
+
+
+def _mended(body: str) -> str:
+    """Colour the kinds of layers in a page's tables, and let its wide figures scroll by themselves on a phone."""
+    body = re.sub(
+        r"<td>(convolution|pooling|dense)</td>",
+        r'<td><span class="kind kind-\1">\1</span></td>',
+        body,
+    )
+    image = r'<img [^>]*src="[^"]*_images/[^"]*\.png"[^>]*>'
+    return re.sub(
+        rf"(<a [^>]*image-reference[^>]*>\s*{image}\s*</a>|{image})",
+        r'<div class="figure-scroll">\1</div>',
+        body,
+    )
 
 
 def copy_static(app: Sphinx) -> None:
@@ -266,6 +283,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("drawing", Drawing)
     app.connect("builder-inited", copy_static)
     app.connect("doctree-read", complete)
-    app.connect("html-page-context", load_scripts)
+    app.add_js_file("book.js", loading_method="defer")
+    app.connect("html-page-context", load_scripts, priority=900)
     app.connect("build-finished", mend_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
