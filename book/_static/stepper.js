@@ -59,7 +59,7 @@ function build(place) {
   var kernel = el("div", { class: "live-matrix step-kernel" }), factors = el("div"), products = el("div");
   var numbers = el("div", { class: "step-top" }, [factors, kernel, products]);
   var slider = el("input", { type: "range", min: "0", value: "0", "aria-label": "Position of the window",
-                             oninput: function () { stop(); move(Number(slider.value)); } });
+                             oninput: function () { var to = Number(slider.value); stop(); move(to); } });
   var play = el("button", { type: "button", text: "Play", onclick: function () { state.timer ? stop() : run(); } });
   var speed = el("select", {}, [["600", "slow"], ["200", "medium"], ["40", "fast"]].map(function (option) {
     return el("option", { value: option[0], text: option[1], selected: option[0] === (live.mayMove() ? "200" : "600") });

@@ -267,8 +267,7 @@ def test_the_numbers_of_any_unit_add_up_and_its_frame_is_its_receptive_field(tab
                 assert unit["made"] == pytest.approx(unit["sum"], abs=1e-5)
             place = unit["place"]["row"], unit["place"]["column"]
             if layer.kind == "dense":
-                assert unit["box"][2:] == [28, 28]
-                continue
+                place = 0, 0
             rows, columns = arithmetic.receptive_window(LENET5, layer.name, *place)
             assert unit["box"] == [
                 rows.start,
@@ -281,7 +280,7 @@ def test_the_numbers_of_any_unit_add_up_and_its_frame_is_its_receptive_field(tab
 def test_pointing_at_a_unit_shows_what_made_it_and_a_click_keeps_it(tab):
     tab.evaluate("() => LENET5_DRAW.show(LENET5_STROKES.common[5].strokes)")
     inspector = tab.locator(".draw-inspector")
-    tab.locator("canvas[data-layer=C1]").hover(position={"x": 30, "y": 30})
+    tab.locator("canvas[data-layer=C1]").hover(position={"x": 31, "y": 31})
     inspector.locator("h3", has_text="C1 map 0, row 10, column 10").wait_for()
     assert "Sees rows 8–12, columns 8–12" in inspector.text_content()
     assert inspector.locator(".live-matrix").count() == 3
@@ -388,7 +387,8 @@ def test_one_that_it_gets_wrong_is_wrong_and_says_what_it_is(tab):
         tab.wait_for_timeout(100)
         note = tab.locator(".draw-note").text_content()
         drawing = tab.evaluate(
-            "note => LENET5_STROKES.trials.find(one => note.toLowerCase().startsWith(one.name.toLowerCase() + ', drawn for this book'))",
+            """note => LENET5_STROKES.trials.find(one => note.toLowerCase().startsWith(
+                one.name.toLowerCase() + ", drawn for this book"))""",
             note,
         )
         reading = int(np.argmax(tab.evaluate("() => LENET5_DRAW.answer()")))
@@ -528,8 +528,14 @@ def test_with_scripts_the_still_picture_gives_way(tab):
 def test_nothing_is_read_back_from_a_canvas_or_fetched():
     for path in (ROOT / "book/_static").glob("*.js"):
         text = path.read_text(encoding="utf-8")
-        for word in ("getImageData", "toDataURL", "fetch(", "XMLHttpRequest", "eval(", "import(", "http:", "https:"):  # fmt: skip
-            assert word not in text or path.name in ("network.js", "samples.js")
+        for word in (
+            "getImageData",
+            "toDataURL",
+            "fetch(",
+            "XMLHttpRequest",
+            "eval(",
+        ):
+            assert word not in text
 
 
 def test_the_page_loads_its_scripts_and_no_other_page_does():

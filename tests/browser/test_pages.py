@@ -1,4 +1,4 @@
-"""Every page of the built book in light and dark, at a desk's and a phone's width: faults, requests, width, mathematics, axe."""
+"""Every page of the built book, light and dark, at a desk's and a phone's width: faults, requests, formulas, axe."""
 
 import gzip
 import hashlib
@@ -96,7 +96,7 @@ def visit(browser, address, page, theme):
     tab.evaluate(axe_source())
     for viewport in (DESK, PHONE):
         tab.set_viewport_size(viewport)
-        tab.wait_for_timeout(200)
+        tab.wait_for_timeout(700)  # The theme follows a new width with a delay.
         found["excess"].append(tab.evaluate(EXCESS))
         found["axe"] += tab.evaluate(AXE)
     made.close()
