@@ -676,6 +676,7 @@ ALLOWED = {
     "blocks": COUNTING | FILES | {"data"},
     "training": MODEL | {"checkpoint", "blocks"},
     "evaluation": MODEL | {"checkpoint", "training"},
+    "export": MODEL | {"checkpoint"},
     "speed": COUNTING | {"blocks"},
     "plots": COUNTING | FILES,
     "notebook": MODEL
@@ -700,6 +701,7 @@ OUTSIDE = {
     "blocks": {"keras", "numpy", "tensorflow"},
     "training": {"keras", "numpy", "pandas", "tensorflow"},
     "evaluation": {"keras", "numpy", "pandas", "scipy", "sklearn"},
+    "export": {"keras", "numpy"},
     "speed": {"numpy", "pandas", "tensorflow"},
     "plots": {"matplotlib", "numpy"},
     "notebook": {"IPython", "matplotlib", "matplotlib_inline", "numpy", "pandas"},
