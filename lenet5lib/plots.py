@@ -35,6 +35,8 @@ DARK_COLOURS = {
     "dense": "#2fbf94",
 }
 """The same hues for dark pages: the cover's figure, the tables and the page to draw on."""
+SIGNED = "PuOr"
+"""The colour map of signed numbers: orange is negative, purple positive, and zero in the middle of both is white."""
 TRAINING, VALIDATION, MARK = "#0072b2", "#c77700", "#8c2d8c"
 SERIES = ("#0072b2", "#c77700", "#00795a", "#8c2d8c", "#56606b")
 STYLE = {
@@ -210,7 +212,7 @@ def worked_convolution(
     )
     limit = max(np.abs(values).max() for _, values in parts)
     for ax, (name, values) in zip(axes[0], parts, strict=True):
-        _numbers(ax, values, "PuOr", -2 * limit, 2 * limit, "{:g}")
+        _numbers(ax, values, SIGNED, -2 * limit, 2 * limit, "{:g}")
         ax.set_xlabel(f"{name}, {arithmetic.shape_text(values.shape)}")
     for ax, (height, width) in ((axes[0, 0], kernel.shape), (axes[0, 2], (1, 1))):
         frame = Rectangle(
@@ -694,9 +696,7 @@ def kernels(weights: np.ndarray) -> Figure:
     )
     limit = np.abs(weights).max()
     for (row, column), ax in np.ndenumerate(axes):
-        ax.imshow(
-            weights[:, :, row, column], cmap="PuOr_r", vmin=-limit, vmax=limit
-        )
+        ax.imshow(weights[:, :, row, column], cmap=SIGNED, vmin=-limit, vmax=limit)
         _blank(ax)
         if row == in_maps - 1:
             ax.set_xlabel(str(column), fontsize=8)
@@ -760,7 +760,7 @@ def block_matrix(matrix: np.ndarray, block: int) -> Figure:
     figure, axes = _figure(7.2, 0.5 + 0.45 * len(matrix))
     ax = axes[0, 0]
     limit = np.abs(matrix).max()
-    ax.imshow(matrix, cmap="PuOr", vmin=-2 * limit, vmax=2 * limit, aspect="auto")
+    ax.imshow(matrix, cmap=SIGNED, vmin=-2 * limit, vmax=2 * limit, aspect="auto")
     for (row, column), value in np.ndenumerate(matrix):
         text = f"{value:g}" if value else "·"
         ax.text(column, row, text, ha="center", va="center", fontsize=9)

@@ -2,10 +2,11 @@
 (function (root) {
 "use strict";
 
-// Zero is the colour of the ground; orange is negative and blue positive, which colour-blind readers can tell apart.
+// Zero is the colour of the ground; orange is negative and purple positive, as in the book's figures: colour-blind readers
+// can tell them apart, and neither is the blue, the green or the amber of a kind of layer.
 var SIGNED = {
-  light: { negative: [179, 88, 6], zero: [247, 247, 247], positive: [33, 102, 172], ink: [17, 17, 17], paper: [255, 255, 255] },
-  dark: { negative: [253, 184, 99], zero: [27, 32, 39], positive: [103, 179, 240], ink: [240, 240, 240], paper: [16, 19, 24] }
+  light: { negative: [179, 88, 6], zero: [247, 247, 247], positive: [84, 39, 136], ink: [17, 17, 17], paper: [255, 255, 255] },
+  dark: { negative: [253, 184, 99], zero: [27, 32, 39], positive: [167, 139, 240], ink: [240, 240, 240], paper: [16, 19, 24] }
 };
 var GAP = 6;
 
