@@ -36,9 +36,13 @@ def one_of_each() -> data.Digits:
 
 def main(arguments: list[str]) -> int:
     """Write the two scripts and the picture."""
-    path = Path(arguments[0]) if arguments and arguments[0] else recorded()
-    architecture, weights, about = export.from_checkpoint(path)
-    network = export.network_script(architecture, weights, about)
+    try:
+        path = Path(arguments[0]) if arguments else recorded()
+        architecture, weights, about = export.from_checkpoint(path)
+        network = export.network_script(architecture, weights, about)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     digits = one_of_each()
     samples = export.samples_script(
         digits.images, digits.labels, data.STAND_IN, weights[0], weights[1]
