@@ -88,6 +88,19 @@ NEEDS = {
 }
 """For each page but the cover: what it needs, and what its reader gets."""
 
+ENTRANCE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="0; url=book/index.html">
+<title>LeNet-5, layer by layer</title>
+</head>
+<body><main><h1>LeNet-5, layer by layer</h1><p><a href="book/index.html">To the book</a></p></main></body>
+</html>
+"""
+"""The page at the root, which leads to the cover; without this it has neither title nor language."""
+
 LOGGER = logging.getLogger(__name__)
 
 
@@ -256,9 +269,10 @@ def copy_static(app: Sphinx) -> None:
 
 
 def mend_pages(app: Sphinx, error: Exception | None) -> None:
-    """Make a notebook's download button download, where a browser would show the file instead."""
+    """Make a notebook's download button download, where a browser would show the file instead; name the way in."""
     if error is not None or app.builder.format != "html":
         return
+    (Path(app.outdir) / "index.html").write_text(ENTRANCE, encoding="utf-8")
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         mended = re.sub(

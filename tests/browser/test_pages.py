@@ -190,6 +190,12 @@ def test_reading_on_from_page_to_page_reaches_every_page(seen):
     assert sorted(read) == PAGES
 
 
+def test_the_way_in_leads_to_the_cover(open_page):
+    tab = open_page("index.html")
+    tab.wait_for_url("**/book/index.html")
+    assert "LeNet-5, layer by layer" in tab.title()
+
+
 def test_search_finds_a_word_and_leads_to_its_chapter(open_page):
     tab = open_page("search.html?q=equivariance")
     tab.wait_for_selector("#search-results li a")
