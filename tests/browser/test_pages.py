@@ -37,6 +37,9 @@ FINDINGS = """() => {
     };
 }"""
 EXCESS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+CUT = """() => [...document.querySelectorAll("div.math mjx-container")].filter(node =>
+    node.querySelector("svg").getBoundingClientRect().left < node.getBoundingClientRect().left - 1
+    || node.getBoundingClientRect().left < 0).length"""
 TYPESET = "() => !window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() => true)"
 AXE = """() => axe.run({resultTypes: ["violations"]}).then(result => result.violations
     .filter(rule => ["serious", "critical"].includes(rule.impact))
@@ -92,12 +95,14 @@ def visit(browser, address, page, theme):
         "requests": [*requests],
         "axe": [],
         "excess": [],
+        "cut": [],
     }
     tab.evaluate(axe_source())
     for viewport in (DESK, PHONE):
         tab.set_viewport_size(viewport)
         tab.wait_for_timeout(700)  # The theme follows a new width with a delay.
         found["excess"].append(tab.evaluate(EXCESS))
+        found["cut"].append(tab.evaluate(CUT))
         found["axe"] += tab.evaluate(AXE)
     made.close()
     return found
@@ -137,7 +142,9 @@ def test_there_are_formulas():
 
 @page_and_theme
 def test_nothing_is_wider_than_the_page(page, theme, seen):
-    assert max(seen(page, theme)["excess"]) <= 0
+    found = seen(page, theme)
+    assert max(found["excess"]) <= 0
+    assert found["cut"] == [0, 0]  # Formulas whose beginning cannot be reached.
 
 
 @page_and_theme
