@@ -338,6 +338,7 @@ def network(
 _PAINT = {
     False: {**COLOURS, "ground": "#fdfdfb", "text": "#000000", "faint": "#555555"},
     True: {
+        **COLOURS,
         **DARK_COLOURS,
         "ground": "#121212",
         "text": "#f0f0f0",

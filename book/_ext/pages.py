@@ -247,8 +247,9 @@ def load_scripts(app, pagename, templatename, context, doctree) -> None:
 
 def _mended(body: str) -> str:
     """Colour the kinds of layers in a page's tables, and let its wide figures scroll by themselves on a phone."""
+    kinds = "|".join(kind for kind in spec.KINDS if kind != "flatten")
     body = re.sub(
-        r"<td>(convolution|pooling|dense)</td>",
+        rf"<td>({kinds})</td>",
         r'<td><span class="kind kind-\1">\1</span></td>',
         body,
     )

@@ -1,4 +1,4 @@
-// What is wider than the page can be scrolled sideways by keyboard too: it takes the focus as long as it is wider.
+// On paper every page is light. What is wider than the page can be scrolled sideways by keyboard too: it takes the focus as long as it is wider.
 (function () {
 "use strict";
 function reachable() {
@@ -12,6 +12,20 @@ function reachable() {
     }
   });
 }
+
+var before = null, root = document.documentElement;
+function onPaper(printing) {
+  if (printing && before === null) {
+    before = root.dataset.theme || "";
+    root.dataset.theme = "light";
+  } else if (!printing && before !== null) {
+    root.dataset.theme = before;
+    before = null;
+  }
+}
+window.matchMedia("print").addEventListener("change", function (query) { onPaper(query.matches); });
+window.addEventListener("beforeprint", function () { onPaper(true); });
+window.addEventListener("afterprint", function () { onPaper(false); });
 window.addEventListener("load", reachable);
 window.addEventListener("resize", reachable);
 })();

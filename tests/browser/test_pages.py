@@ -242,6 +242,27 @@ def test_on_paper_only_the_text_remains(open_page):
     assert ground == "rgb(255, 255, 255)"
 
 
+def test_paper_is_light_and_wide_enough_whatever_the_theme(open_page):
+    tab = open_page(CHAPTERS[2], "dark", viewport={"width": 794, "height": 1123})
+    theme = "() => document.documentElement.dataset.theme"
+    tab.emulate_media(media="print")
+    tab.wait_for_function(
+        "() => document.documentElement.dataset.theme === 'light'"
+    )
+    ink = tab.evaluate(
+        "() => getComputedStyle(document.querySelector('.bd-article pre')).color"
+    )
+    assert max(int(level) for level in re.findall(r"\d+", ink)[:3]) < 110
+    edges = tab.eval_on_selector_all(
+        ".bd-article p, .bd-article img, .bd-article pre",
+        "all => all.map(node => node.getBoundingClientRect().right)",
+    )
+    assert max(edges) <= 794
+    tab.emulate_media(media="screen")
+    tab.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
+    assert tab.evaluate(theme) == "dark"
+
+
 def test_what_is_shown_on_the_cover_follows_theme_and_width(open_page):
     for theme in THEMES:
         for viewport, width in ((DESK, "desk"), (PHONE, "phone")):
