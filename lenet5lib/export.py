@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,15 @@ import keras
 import numpy as np
 
 from lenet5lib import arithmetic, checkpoint, models
-from lenet5lib.spec import Architecture, Conv, Dense, Flatten, Pool, pair
+from lenet5lib.spec import (
+    LENET5,
+    Architecture,
+    Conv,
+    Dense,
+    Flatten,
+    Pool,
+    pair,
+)
 
 FORMAT = 1
 NETWORK, SAMPLES = "LENET5_NETWORK", "LENET5_SAMPLES"
@@ -164,6 +173,30 @@ def script(name: str, head: dict[str, Any], arrays: dict[str, np.ndarray]) -> st
         parts.append(f"{json.dumps(key)}:\n" + " +\n".join(pieces))
     body = ",\n".join(parts)
     return f"// Written by lenet5lib/export.py: `make draw`.\nwindow.{name} = {{\n{body}\n}};\n"
+
+
+def recorded(folder: Path | None = None) -> Path:
+    """Return the weights file in `lenet5lib/recorded` of the longest run of the article's network.
+
+    Args:
+        folder: where to look instead.
+
+    Raises:
+        ExportError: there is none.
+    """
+    if folder is None:
+        folder = Path(str(resources.files("lenet5lib"))) / "recorded"
+    found = []
+    for path in sorted(folder.glob("*.weights.h5")):
+        record = checkpoint.read_record(path)
+        if Architecture.from_dict(record.config["architecture"]) == LENET5:
+            found.append((len(record.epochs), path))
+    if not found:
+        raise ExportError(
+            f"there are no weights of {LENET5.name} in {folder}; expected a *.weights.h5 file. Name one: "
+            "make draw WEIGHTS=runs/mine/best.weights.h5"
+        )
+    return max(found)[1]
 
 
 def from_checkpoint(

@@ -5,7 +5,6 @@ The digits in them are the stand-in's, never MNIST's.
 """
 
 import sys
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +13,6 @@ from lenet5lib import data, export, models, plots
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 STATIC = BOOK / "_static"
-
-
-def recorded() -> Path:
-    """Return the weights file of the long run that the book cites."""
-    folder = Path(str(resources.files("lenet5lib"))) / "recorded"
-    found = sorted(folder.glob("*.weights.h5"))
-    if not found:
-        raise FileNotFoundError(
-            f"there is no weights file in {folder}. Name one: make draw WEIGHTS=runs/mine/best.weights.h5"
-        )
-    return found[0]
 
 
 def one_of_each() -> data.Digits:
@@ -37,7 +25,7 @@ def one_of_each() -> data.Digits:
 def main(arguments: list[str]) -> int:
     """Write the two scripts and the picture."""
     try:
-        path = Path(arguments[0]) if arguments else recorded()
+        path = Path(arguments[0]) if arguments else export.recorded()
         architecture, weights, about = export.from_checkpoint(path)
         network = export.network_script(architecture, weights, about)
     except (ValueError, OSError) as error:
