@@ -6,7 +6,7 @@ PYTHON ?=
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help book test lint unit chapters notebooks bench serve lock clean
+.PHONY: help book test lint unit chapters browser shots draw notebooks bench serve lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -32,11 +32,24 @@ lint: .venv/ready
 # make unit       doctests and the tests of the library, quick ones first
 unit: .venv/ready
 	$(BIN)/python -m pytest -q --doctest-modules lenet5lib
-	$(BIN)/python -m pytest -q --durations=5 tests
+	$(BIN)/python -m pytest -q --durations=5 --ignore=tests/browser tests
 
 # make chapters   run every chapter and compare its outputs
 chapters: .venv/ready
 	$(BIN)/python -m pytest -q --nbval book/
+
+# make browser    the built book in Chromium: the page to draw on, every page light and dark, axe
+browser: book
+	@CHROMIUM=$$(sh tools/chromium.sh) && export CHROMIUM && $(BIN)/python -m pytest -q --durations=5 tests/browser
+
+# make shots      a picture of every page, light and dark, at a desk's width and a phone's, in _build/shots
+shots: book
+	@CHROMIUM=$$(sh tools/chromium.sh) && export CHROMIUM && $(BIN)/python tests/browser/shots.py _build/shots
+
+# make draw       what the drawing page loads, and the cover's drawings, anew; WEIGHTS=FILE takes another run's weights
+draw: .venv/ready
+	$(BIN)/python tools/cover.py
+	$(BIN)/python tools/draw.py $(WEIGHTS)
 
 # make notebooks  run every chapter anew and store its outputs, on the real MNIST
 notebooks: .venv/ready

@@ -93,17 +93,17 @@ def centred(ink: np.ndarray) -> np.ndarray:
     small = np.asarray(box) / max(float(np.asarray(box).max()), 1e-6)
     field = np.zeros((SIDE, SIDE), np.float32)
     top, left = (
-        int(
-            np.clip(
-                np.rint(
-                    CENTRE
-                    - (small.sum(axis=1 - axis) @ np.arange(side)) / small.sum()
-                ),
-                0,
-                SIDE - side,
-            )
-        )
-        for axis, side in enumerate(small.shape)
+        _corner(small.sum(axis=1 - axis, dtype=np.float64)) for axis in (0, 1)
     )
     field[top : top + height, left : left + width] = small
     return np.rint(255 * field).astype(np.uint8)
+
+
+def _corner(ink: np.ndarray) -> int:
+    """Return where a box begins whose centre of mass shall fall on the centre: the start along one side.
+
+    A tie, as of a symmetric digit, is settled before rounding and to the even side, so that the order in which the ink was
+    added up, here or in a browser, does not decide it.
+    """
+    mass = (ink @ np.arange(len(ink))) / ink.sum()
+    return int(np.clip(np.rint(np.round(CENTRE - mass, 6)), 0, SIDE - len(ink)))

@@ -30,6 +30,19 @@ COLOURS = {
     "dense": "#00795a",
     "rbf": "#8c2d8c",
 }
+DARK_COLOURS = {
+    "input": "#a3abb5",
+    "convolution": "#56b4e9",
+    "pooling": "#e69f00",
+    "subsampling": "#c98a4b",
+    "flatten": "#a3abb5",
+    "dropout": "#a3abb5",
+    "dense": "#2fbf94",
+    "rbf": "#d58ad5",
+}
+"""The same hues for dark pages: the cover's figure, the tables and the page to draw on."""
+SIGNED = "PuOr"
+"""The colour map of signed numbers: orange is negative, purple positive, and zero in the middle of both is white."""
 TRAINING, VALIDATION, TEST, MARK = "#0072b2", "#c77700", "#00795a", "#8c2d8c"
 SERIES = ("#0072b2", "#c77700", "#00795a", "#8c2d8c", "#56606b")
 STYLE = {
@@ -86,6 +99,7 @@ def svg(figure: Figure) -> bytes:
             buffer,
             format="svg",
             metadata={"Date": None, "Creator": "lenet5lib"},
+            facecolor=figure.get_facecolor(),
             bbox_inches="tight",
         )
     return (
@@ -204,7 +218,7 @@ def worked_convolution(
     )
     limit = max(np.abs(values).max() for _, values in parts)
     for ax, (name, values) in zip(axes[0], parts, strict=True):
-        _numbers(ax, values, "PuOr", -2 * limit, 2 * limit, "{:g}")
+        _numbers(ax, values, SIGNED, -2 * limit, 2 * limit, "{:g}")
         ax.set_xlabel(f"{name}, {arithmetic.shape_text(values.shape)}")
     for ax, (height, width) in ((axes[0, 0], kernel.shape), (axes[0, 2], (1, 1))):
         frame = Rectangle(
@@ -293,60 +307,101 @@ def windows(cases: Sequence[tuple[int, int, int, int]]) -> Figure:
 
 
 @_styled
-def network(architecture: Architecture) -> Figure:
-    """Draw the network from its specification: stacks of maps, then vectors, each with its shape and parameters."""
-    figure, axes = _figure(8.8, 3.0)
-    ax = axes[0, 0]
+def network(
+    architecture: Architecture, rows: int = 1, dark: bool = False
+) -> Figure:
+    """Draw the network from its specification: stacks of maps, then vectors, each with its shape and parameters.
+
+    Args:
+        architecture: what to draw.
+        rows: 2 breaks the drawing in the middle, for a phone's width.
+        dark: for a dark page.
+    """
     hidden = ("flatten", "dropout")
-    rows = [row for row in arithmetic.table(architecture) if row.kind not in hidden]
+    layers = [
+        row for row in arithmetic.table(architecture) if row.kind not in hidden
+    ]
     entries = [("Input", "input", architecture.input_shape, None)]
-    entries += [(row.layer, row.kind, row.output_shape, row.params) for row in rows]
+    entries += [
+        (row.layer, row.kind, row.output_shape, row.params) for row in layers
+    ]
+    paint = _PAINT[dark]
+    cut = -(-len(entries) // rows)
+    size = (8.8, 3.0) if rows == 1 else (5.2, 2.35 * rows)
+    figure, axes = _figure(*size, rows)
+    figure.set_facecolor(paint["ground"])
+    for n, ax in enumerate(axes[:, 0]):
+        ax.set_facecolor(paint["ground"])
+        part = entries[n * cut : (n + 1) * cut]
+        width = _network_row(ax, architecture, part, paint)
+        ax.set_xlim(-2.0, width - 0.4)
+        ax.set_ylim(-3.45, 2.6)
+        ax.set_aspect("equal")
+        _blank(ax)
+    _network_key(
+        axes[-1, 0], list(dict.fromkeys(row.kind for row in layers)), paint
+    )
+    return figure
+
+
+_PAINT = {
+    False: {**COLOURS, "ground": "#fdfdfb", "text": "#000000", "faint": "#555555"},
+    True: {
+        **COLOURS,
+        **DARK_COLOURS,
+        "ground": "#121212",
+        "text": "#f0f0f0",
+        "faint": "#b5b5b5",
+    },
+}
+"""The colours of the network's drawing, by whether the page is dark."""
+
+
+def _network_row(
+    ax: Axes,
+    architecture: Architecture,
+    entries: Sequence[tuple],
+    paint: Mapping[str, str],
+) -> float:
+    """Draw layers, (name, kind, shape, parameters) each, from left to right; return the width."""
     x, previous = 0.0, None
     for name, kind, shape, count in entries:
         flat = len(shape) == 1 or shape[:2] == (1, 1)
         width, front = (
-            _vector(ax, x, shape[-1], kind) if flat else _stack(ax, x, shape, kind)
+            _vector(ax, x, shape[-1], kind, paint)
+            if flat
+            else _stack(ax, x, shape, kind, paint)
         )
         if previous is not None:
-            _wires(ax, architecture[name], previous, front)
+            _wires(ax, architecture[name], previous, front, paint)
         middle = x + width / 2
-        ax.text(
-            middle,
-            2.15,
-            name,
-            ha="center",
-            fontsize=11,
-            weight="bold",
-            color=COLOURS[kind],
-        )
-        below = (
-            arithmetic.shape_text(shape)
-            if count is None
-            else f"{arithmetic.shape_text(shape)}\n{count:,}"
-        )
-        ax.text(middle, -2.05, below, ha="center", va="top", fontsize=9)
+        centred = {"ha": "center", "color": paint[kind]}
+        ax.text(middle, 2.15, name, fontsize=11, weight="bold", **centred)
+        below = arithmetic.shape_text(shape)
+        below += "" if count is None else f"\n{count:,}"
+        centred = {"ha": "center", "va": "top", "color": paint["text"]}
+        ax.text(middle, -2.05, below, fontsize=9, **centred)
         previous = front
         x += width + (1.15 if flat else 0.8)
-    ax.text(
-        -0.45,
-        -2.05,
-        "shape\nparameters",
-        ha="right",
-        va="top",
-        fontsize=9,
-        color="#555555",
-    )
-    kinds = list(dict.fromkeys(row.kind for row in rows))
+    heading = {"ha": "right", "va": "top", "color": paint["faint"]}
+    ax.text(-0.45, -2.05, "shape\nparameters", fontsize=9, **heading)
+    return x
+
+
+def _network_key(ax: Axes, kinds: Sequence[str], paint: Mapping[str, str]) -> None:
+    """Name the colour of each kind of layer under the drawing."""
+    middle = sum(ax.get_xlim()) / 2
     for n, kind in enumerate(kinds):
-        left = x / 2 - 1.4 * len(kinds) + 3.0 * n
-        ax.add_patch(Rectangle((left, -3.25), 0.3, 0.3, facecolor=COLOURS[kind]))
-        name = kind.replace("rbf", "RBF")
-        ax.text(left + 0.45, -3.1, name, va="center", fontsize=9)
-    ax.set_xlim(-2.0, x - 0.4)
-    ax.set_ylim(-3.45, 2.6)
-    ax.set_aspect("equal")
-    _blank(ax)
-    return figure
+        left = middle - 1.3 * len(kinds) + 3.0 * n
+        ax.add_patch(Rectangle((left, -3.25), 0.3, 0.3, facecolor=paint[kind]))
+        ax.text(
+            left + 0.45,
+            -3.1,
+            kind.replace("rbf", "RBF"),
+            va="center",
+            fontsize=9,
+            color=paint["text"],
+        )
 
 
 def _side(pixels: int) -> float:
@@ -355,7 +410,7 @@ def _side(pixels: int) -> float:
 
 
 def _stack(
-    ax: Axes, x: float, shape: Sequence[int], kind: str
+    ax: Axes, x: float, shape: Sequence[int], kind: str, paint: Mapping[str, str]
 ) -> tuple[float, tuple[float, float, float, float]]:
     """Draw a stack of maps at x; return its width and the front map's (left, bottom, width, height)."""
     height, width = _side(shape[0]), _side(shape[1])
@@ -369,8 +424,8 @@ def _stack(
                 corner,
                 width,
                 height,
-                facecolor=COLOURS[kind],
-                edgecolor="white",
+                facecolor=paint[kind],
+                edgecolor=paint["ground"],
                 linewidth=0.8,
                 alpha=0.9,
             )
@@ -379,7 +434,7 @@ def _stack(
 
 
 def _vector(
-    ax: Axes, x: float, units: int, kind: str
+    ax: Axes, x: float, units: int, kind: str, paint: Mapping[str, str]
 ) -> tuple[float, tuple[float, float, float, float]]:
     """Draw a vector at x as a bar; return its width and (left, bottom, width, height)."""
     height = 0.55 * units**0.36
@@ -388,18 +443,20 @@ def _vector(
             (x, -height / 2),
             0.3,
             height,
-            facecolor=COLOURS[kind],
-            edgecolor="white",
+            facecolor=paint[kind],
+            edgecolor=paint["ground"],
             alpha=0.9,
         )
     )
     return 0.3, (x, -height / 2, 0.3, height)
 
 
-def _wires(ax: Axes, layer, source: tuple, target: tuple) -> None:
+def _wires(
+    ax: Axes, layer, source: tuple, target: tuple, paint: Mapping[str, str]
+) -> None:
     """Draw how a layer reads: a window narrowing to a point, or every unit to every unit."""
     left, bottom, width, height = source
-    lines = {"color": "#555555", "linewidth": 0.8, "alpha": 0.9, "zorder": 5}
+    lines = {"color": paint["faint"], "linewidth": 0.8, "alpha": 0.9, "zorder": 5}
     if isinstance(layer, (Dense, RBF)):
         for top in (bottom, bottom + height):
             end = target[1] if top == bottom else target[1] + target[3]
@@ -414,7 +471,7 @@ def _wires(ax: Axes, layer, source: tuple, target: tuple) -> None:
             side,
             side,
             fill=False,
-            edgecolor="white",
+            edgecolor=paint["ground"],
             linewidth=1.4,
             zorder=6,
         )
@@ -692,9 +749,7 @@ def kernels(weights: np.ndarray) -> Figure:
     )
     limit = np.abs(weights).max()
     for (row, column), ax in np.ndenumerate(axes):
-        ax.imshow(
-            weights[:, :, row, column], cmap="PuOr_r", vmin=-limit, vmax=limit
-        )
+        ax.imshow(weights[:, :, row, column], cmap=SIGNED, vmin=-limit, vmax=limit)
         _blank(ax)
         if row == in_maps - 1:
             ax.set_xlabel(str(column), fontsize=8)
@@ -758,7 +813,7 @@ def block_matrix(matrix: np.ndarray, block: int) -> Figure:
     figure, axes = _figure(7.2, 0.5 + 0.45 * len(matrix))
     ax = axes[0, 0]
     limit = np.abs(matrix).max()
-    ax.imshow(matrix, cmap="PuOr", vmin=-2 * limit, vmax=2 * limit, aspect="auto")
+    ax.imshow(matrix, cmap=SIGNED, vmin=-2 * limit, vmax=2 * limit, aspect="auto")
     for (row, column), value in np.ndenumerate(matrix):
         text = f"{value:g}" if value else "·"
         ax.text(column, row, text, ha="center", va="center", fontsize=9)

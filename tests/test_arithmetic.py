@@ -812,6 +812,7 @@ ALLOWED = {
     "training": MODEL | {"checkpoint", "blocks", "distortions", "losses", "recipe"},
     "resuming": MODEL | {"checkpoint", "training", "recipe"},
     "evaluation": MODEL | {"checkpoint", "training"},
+    "export": MODEL | {"checkpoint"},
     "speed": COUNTING | {"blocks"},
     "plots": COUNTING | FILES,
     "notebook": MODEL
@@ -843,6 +844,7 @@ OUTSIDE = {
     "training": {"keras", "numpy", "pandas", "tensorflow"},
     "resuming": {"keras", "numpy", "pandas", "tensorflow"},
     "evaluation": {"keras", "numpy", "pandas", "scipy", "sklearn"},
+    "export": {"keras", "numpy"},
     "speed": {"numpy", "pandas", "tensorflow"},
     "plots": {"matplotlib", "numpy"},
     "notebook": {"IPython", "matplotlib", "matplotlib_inline", "numpy", "pandas"},

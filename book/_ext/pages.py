@@ -1,0 +1,312 @@
+"""A Sphinx extension: what every page has beside its text, and the two pages that compute.
+
+- `{live} NAME` stands where a widget starts. A page that has one loads the widget's scripts, and no other page does.
+- `{layer-table}` is the table of the article's network, counted by the library; `{drawing}` a figure that follows the theme.
+- Under each title stands what the page needs and what it gives (`NEEDS`), and the widget of `ATTACHED` in its chapter, since
+  a chapter itself is plain Markdown.
+- In tables the kinds of layers carry their colour, and a notebook's download button downloads.
+"""
+
+import re
+from pathlib import Path
+from typing import ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.fileutil import copy_asset
+
+from lenet5lib import arithmetic, spec
+
+STATIC = Path(__file__).resolve().parent.parent / "_static"
+SCRIPTS = {
+    "draw": ("engine.js", "live.js", "network.js", "strokes.js", "draw.js"),
+    "stepper": ("engine.js", "live.js", "samples.js", "stepper.js"),
+}
+STEPPER = (
+    "Step through it here: move the window over a handwritten digit of the stand-in, with the pointer, the buttons or "
+    "the arrow keys. Change the kernel, the stride and the padding, and the terms of equation (2.2) change with them."
+)
+ATTACHED = {
+    "book/02_convolution": (
+        "how-many-stops-the-size-of-the-output",
+        "stepper",
+        STEPPER,
+    )
+}
+"""Page: the section at whose end a widget stands, the widget, and the sentence before it."""
+
+NEEDS = {
+    "book/draw": (
+        "nothing; chapter 2 explains the sums that you meet here.",
+        "the network at work on your own digit, down to every product.",
+    ),
+    "book/01_digits": (
+        "that an image is a table of numbers.",
+        "what the network sees, and why its digits are divided in three.",
+    ),
+    "book/02_convolution": (
+        "sums over an index.",
+        "the two formulas from which every size and count follows.",
+    ),
+    "book/03_layer_by_layer": (
+        "the two formulas of chapter 2.",
+        "all 61,706 parameters derived, layer by layer.",
+    ),
+    "book/04_build_and_confirm": (
+        "the table of chapter 3; a little Python.",
+        "the network in Keras, and each of its numbers confirmed.",
+    ),
+    "book/05_training": (
+        "the network of chapter 4.",
+        "a trained network, and how to read its curves.",
+    ),
+    "book/06_checkpoint_and_resume": (
+        "a training as in chapter 5.",
+        "a training that can be stopped and goes on to the same end, bit for bit.",
+    ),
+    "book/07_mistakes": (
+        "a trained network, chapter 5.",
+        "its error with an honest interval, and the digits behind it.",
+    ),
+    "book/08_looking_inside": (
+        "layers and maps, chapters 2 and 3.",
+        "a look at what each layer has learned.",
+    ),
+    "book/09_two_hundred_epochs": (
+        "training, resuming and the interval of an error, chapters 5 to 7.",
+        "a long training read from its record, and an honest way to report it.",
+    ),
+    "book/14_speed": (
+        "chapters 3 and 5.",
+        "where a training's time goes, and how the same network trains faster.",
+    ),
+    "book/notation": ("nothing.", "every symbol of the book, in one place."),
+    "book/glossary": ("nothing.", "every term of the book, in one place."),
+    "book/from_tensorflow_2_4": (
+        "an older script that no longer runs.",
+        "what to write today in the place of each line that fails.",
+    ),
+    "book/what_the_paper_does_not_say": (
+        "to know which layers the network of 1998 has.",
+        "every assumption made in building it, and its place in the code.",
+    ),
+    "book/references": ("nothing.", "where the facts come from."),
+}
+"""For each page but the cover: what it needs, and what its reader gets."""
+
+ENTRANCE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="0; url=book/index.html">
+<title>LeNet-5, layer by layer</title>
+</head>
+<body><main><h1>LeNet-5, layer by layer</h1><p><a href="book/index.html">To the book</a></p></main></body>
+</html>
+"""
+"""The page at the root, which leads to the cover; without this it has neither title nor language."""
+
+LOGGER = logging.getLogger(__name__)
+
+
+class live(nodes.General, nodes.Element):
+    """The place of a widget."""
+
+
+class Live(Directive):
+    """`{live} NAME`: the widget of that name starts here."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the place of the widget."""
+        if self.arguments[0] not in SCRIPTS:
+            raise self.error(
+                f"no widget {self.arguments[0]!r}; there are {', '.join(SCRIPTS)}"
+            )
+        return [live(widget=self.arguments[0], text="")]
+
+
+class LayerTable(Directive):
+    """`{layer-table}`: the layers of the article's network with their counts."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table as HTML."""
+        rows = [
+            row for row in arithmetic.table(spec.LENET5) if row.kind != "flatten"
+        ]
+        cells = [
+            (
+                f'<th scope="row">{row.layer}</th><td>{row.kind}</td>',
+                arithmetic.shape_text(row.output_shape),
+                f"{row.params:,}",
+                f"{row.macs:,}",
+                arithmetic.shape_text(row.receptive_field),
+            )
+            for row in rows
+        ]
+        total = [
+            f"{sum(getattr(row, count) for row in rows):,}"
+            for count in ("params", "macs")
+        ]
+        cells.append(('<th scope="row">Total</th><td></td>', "", *total, ""))
+        head = (
+            "Layer",
+            "kind",
+            "output shape",
+            "parameters",
+            "MACs",
+            "receptive field",
+        )
+        lines = [
+            "".join(f'<th scope="col">{name}</th>' for name in head),
+            *(
+                first + "".join(f"<td>{text}</td>" for text in rest)
+                for first, *rest in cells
+            ),
+        ]
+        body = "".join(f"<tr>{line}</tr>" for line in lines[1:])
+        table = f"<thead><tr>{lines[0]}</tr></thead><tbody>{body}</tbody>"
+        html = f'<div class="layers"><table class="dataframe">{table}</table></div>'
+        return [nodes.raw("", html, format="html")]
+
+
+class Drawing(Directive):
+    """`{drawing} FILE.svg`: a figure of which there are four, for light and dark pages, wide and narrow ones."""
+
+    required_arguments = 1
+    option_spec: ClassVar = {"alt": str}
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return one figure with the four images, of which the style sheet shows one, and the content as caption."""
+        stem = self.arguments[0].removesuffix(".svg")
+        figure = nodes.figure(classes=["drawing"])
+        for narrow in ("", "_narrow"):
+            for dark in ("", "_dark"):
+                classes = [
+                    "on-phone" if narrow else "on-desk",
+                    "on-dark" if dark else "on-light",
+                ]
+                figure += nodes.image(
+                    uri=f"{stem}{narrow}{dark}.svg",
+                    alt=self.options["alt"],
+                    classes=classes,
+                )
+        caption = nodes.Element()
+        self.state.nested_parse(self.content, self.content_offset, caption)
+        figure += nodes.caption("", "", *caption[0].children)
+        return [figure]
+
+
+def visit_live(translator, node: live) -> None:
+    """Write the place of a widget, hidden until its script has started."""
+    text = f"<p>{node['text']}</p>" if node["text"] else ""
+    translator.body.append(
+        f'<div class="live" data-live="{node["widget"]}" hidden>{text}</div>\n'
+    )
+    raise nodes.SkipNode
+
+
+def skip(translator, node: nodes.Node) -> None:
+    """Leave a widget out of every other form of the book: a picture stands beside it."""
+    raise nodes.SkipNode
+
+
+def complete(app: Sphinx, doctree: nodes.document) -> None:
+    """Add to a page what it needs and gives, and its widget."""
+    page = app.env.docname
+    title = next(iter(doctree.findall(nodes.title)), None)
+    if page in NEEDS and title is not None:
+        box = nodes.container(classes=["needs"])
+        for name, text in zip(("You need", "You get"), NEEDS[page], strict=True):
+            box += nodes.paragraph(
+                "", "", nodes.strong(text=name), nodes.Text(f" {text}")
+            )
+        title.parent.insert(title.parent.index(title) + 1, box)
+    if page in ATTACHED:
+        section_id, widget, text = ATTACHED[page]
+        for section in doctree.findall(nodes.section):
+            if section_id in section["ids"]:
+                section += live(widget=widget, text=text)
+                return
+        LOGGER.warning("%s has no section %s for its widget", page, section_id)
+
+
+def load_scripts(app, pagename, templatename, context, doctree) -> None:
+    """Load the scripts of a page's widgets on that page and no others, and mend the page's text."""
+    widgets = {node["widget"] for node in doctree.findall(live)} if doctree else ()
+    if widgets:
+        app.add_css_file("live.css")
+    for name in dict.fromkeys(file for w in sorted(widgets) for file in SCRIPTS[w]):
+        app.add_js_file(name, loading_method="defer")
+    # Jupyter Book loads this everywhere, twice by now, for a button that this book does not have.
+    context["script_files"] = [
+        file
+        for file in context.get("script_files", [])
+        if "thebe" not in f"{file}{file.attributes}".lower()
+    ]
+    if "body" in context:
+        context["body"] = _mended(context["body"])
+
+
+def _mended(body: str) -> str:
+    """Colour the kinds of layers in a page's tables, and let its wide figures scroll by themselves on a phone."""
+    kinds = "|".join(kind for kind in spec.KINDS if kind != "flatten")
+    body = re.sub(
+        rf"<td>({kinds})</td>",
+        r'<td><span class="kind kind-\1">\1</span></td>',
+        body,
+    )
+    image = r'<img [^>]*src="[^"]*_images/[^"]*\.png"[^>]*>'
+    return re.sub(
+        rf"(<a [^>]*image-reference[^>]*>\s*{image}\s*</a>|{image})",
+        r'<div class="figure-scroll">\1</div>',
+        body,
+    )
+
+
+def copy_static(app: Sphinx) -> None:
+    """Put the widgets' files beside the other static files, before pages are written: their names carry digests."""
+    if app.builder.format == "html":
+        static = Path(app.outdir) / "_static"
+        static.mkdir(parents=True, exist_ok=True)
+        copy_asset(str(STATIC), str(static))
+
+
+def mend_pages(app: Sphinx, error: Exception | None) -> None:
+    """Make a notebook's download button download, where a browser would show the file instead; name the way in."""
+    if error is not None or app.builder.format != "html":
+        return
+    (Path(app.outdir) / "index.html").write_text(ENTRANCE, encoding="utf-8")
+    for path in Path(app.outdir).rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        mended = re.sub(
+            r'(<a href="[^"]*_sources/[^"]*\.ipynb") target="_blank"',
+            r"\1 download",
+            text,
+        )
+        if mended != text:
+            path.write_text(mended, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.add_node(
+        live,
+        html=(visit_live, None),
+        latex=(skip, None),
+        text=(skip, None),
+    )
+    app.add_directive("live", Live)
+    app.add_directive("layer-table", LayerTable)
+    app.add_directive("drawing", Drawing)
+    app.connect("builder-inited", copy_static)
+    app.connect("doctree-read", complete)
+    app.add_js_file("book.js", loading_method="defer")
+    app.connect("html-page-context", load_scripts, priority=900)
+    app.connect("build-finished", mend_pages)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,559 @@
+"""The page to draw on: the same numbers as Keras and the library, the reader's ways to draw, what is said and shown."""
+
+import base64
+import io
+import shutil
+import statistics
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from served import HTML, PHONE, ROOT
+
+from lenet5lib import arithmetic, data, export, images, models
+from lenet5lib.spec import LENET5, Architecture, Conv, Dense, Flatten, Pool
+
+PAGE = "book/draw.html"
+NETWORK = ROOT / "book/_static/network.js"
+AGREEMENT = 1e-4
+FORWARD = """text => {
+    const engine = LENET5_ENGINE, net = LENET5_DRAW.network, digits = engine.bytes(text), found = [];
+    for (let n = 0; n < digits.length; n += 784) {
+        const results = engine.forward(net, engine.toInput(net, digits.subarray(n, n + 784)));
+        found.push(Array.from(results[results.length - 1].values));
+    }
+    return found;
+}"""
+
+
+def encoded(array):
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def wait_for_answer(tab, digit=None):
+    """Wait until the page has drawn its answer; with a digit, until it is that one."""
+    text = "It reads" if digit is None else f"It reads {digit}"
+    tab.wait_for_function(
+        "text => document.querySelector('.draw-reading').textContent.startsWith(text)",
+        arg=text,
+    )
+
+
+def draw_by_mouse(tab, strokes):
+    """Move the mouse along strokes, given as shares of the pad."""
+    pad = tab.locator("canvas.draw-pad")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    for stroke in strokes:
+        points = [
+            (box["x"] + x * box["width"], box["y"] + y * box["height"])
+            for x, y in stroke
+        ]
+        tab.mouse.move(*points[0])
+        tab.mouse.down()
+        for point in points[1:]:
+            tab.mouse.move(*point)
+        tab.mouse.up()
+
+
+@pytest.fixture(scope="module")
+def keras_model():
+    return export.model_of(NETWORK.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def tab(open_page):
+    return open_page(PAGE)
+
+
+def test_the_page_agrees_with_keras_on_500_test_digits(tab, keras_model):
+    digits = data.load_digits(report=None).test.take(slice(500))
+    expected = keras_model.predict(data.prepare(digits.images), verbose=0)
+    found = np.array(tab.evaluate(FORWARD, encoded(digits.images)))
+    assert found.shape == (500, 10)
+    assert np.abs(found - expected).max() < AGREEMENT
+    np.testing.assert_array_equal(found.argmax(axis=1), expected.argmax(axis=1))
+
+
+def test_every_layer_agrees_with_keras(tab, keras_model):
+    digit = data.load_digits(report=None).test.images[7]
+    expected = models.activations(keras_model, digit)
+    found = tab.evaluate(
+        """text => {
+            const net = LENET5_DRAW.network, input = LENET5_ENGINE.toInput(net, LENET5_ENGINE.bytes(text));
+            return LENET5_ENGINE.forward(net, input).map(result => Array.from(result.values));
+        }""",
+        encoded(digit),
+    )
+    for layer, values in zip(LENET5.layers, found, strict=True):
+        np.testing.assert_allclose(
+            values, expected[layer.name].ravel(), atol=AGREEMENT
+        )
+
+
+OTHERS = {
+    "ReLU and maxima": Architecture(
+        "other",
+        (28, 28, 1),
+        (
+            Conv("C1", maps=4, kernel_size=(3, 4), stride=2, padding="same", activation="relu"),
+            Pool("S2", "max", 3, 2, "same"),
+            Conv("C3", maps=5, kernel_size=2, padding="same", activation="tanh"),
+            Pool("S4", "average", 3, 2, "same"),
+            Flatten(),
+            Dense("Output", 10, "softmax"),
+        ),
+    ),
+    "a larger input, C5 as a convolution": Architecture(
+        "32",
+        (32, 32, 1),
+        (
+            Conv("C1", maps=6, kernel_size=5, activation="tanh"),
+            Pool("S2", "max"),
+            Conv("C3", maps=16, kernel_size=5, activation="sigmoid"),
+            Pool("S4"),
+            Conv("C5", maps=12, kernel_size=5, activation="relu"),
+            Flatten(),
+            Dense("F6", 8, "linear"),
+            Dense("Output", 10, "softmax"),
+        ),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_exported_network_is_computed_as_keras_does(name, tab):
+    architecture = OTHERS[name]
+    model = models.build(architecture, seed=3)
+    rng = np.random.default_rng(0)
+    model.set_weights(
+        [rng.normal(0, 0.3, w.shape).astype("float32") for w in model.get_weights()]
+    )
+    digits = rng.integers(0, 256, (5, 28, 28)).astype(np.uint8)
+    expected = model.predict(
+        data.prepare(digits, architecture.input_shape), verbose=0
+    )
+    tab.evaluate(
+        export.network_script(architecture, model.get_weights(), {"source": "none"})
+    )
+    tab.evaluate(
+        "() => { LENET5_DRAW.network = LENET5_ENGINE.network(LENET5_NETWORK); }"
+    )
+    found = np.array(tab.evaluate(FORWARD, encoded(digits)))
+    assert np.abs(found - expected).max() < AGREEMENT
+
+
+def rasters(count):
+    """Return rasters of strokes: any size, dark on light or light on dark, thin and thick, blurred, symmetric."""
+    rng, found = np.random.default_rng(5), []
+    for n in range(count):
+        width, height = (int(side) for side in rng.integers(12, 260, 2))
+        ink, paper = ((0, 90), (150, 256)) if n % 2 else ((150, 256), (0, 90))
+        image = Image.new("L", (width, height), int(rng.integers(*paper)))
+        for _ in range(rng.integers(1, 4)):
+            points = [
+                (int(rng.integers(width)), int(rng.integers(height)))
+                for _ in range(rng.integers(2, 6))
+            ]
+            if n % 5 == 0:
+                points = [(width // 2, 3), (width // 2, height - 4)]
+            ImageDraw.Draw(image).line(
+                points, int(rng.integers(*ink)), int(rng.integers(1, 16)), "curve"
+            )
+        found.append(np.asarray(image))
+    return found
+
+
+def test_a_raster_comes_to_mnists_form_as_the_library_brings_it(tab):
+    for raster in rasters(200):
+        expected = images.to_mnist_form(raster.astype(np.float32))
+        found = tab.evaluate(
+            """([text, width, height]) => Array.from(
+                LENET5_ENGINE.toMnistForm(Float32Array.from(LENET5_ENGINE.bytes(text)), width, height))""",
+            [encoded(raster), raster.shape[1], raster.shape[0]],
+        )
+        difference = np.abs(np.array(found).reshape(28, 28) - expected.astype(int))
+        assert difference.max() <= 1
+
+
+def test_a_raster_without_contrast_is_no_digit_for_either(tab):
+    assert tab.evaluate("() => LENET5_ENGINE.toMnistForm(new Float32Array(100).fill(7), 10, 10)") is None  # fmt: skip
+    with pytest.raises(images.ImageError):
+        images.to_mnist_form(np.full((10, 10), 7, np.float32))
+
+
+def test_scripted_strokes_of_all_ten_digits_are_read(tab):
+    right, drawings = 0, tab.evaluate("() => LENET5_STROKES.common")
+    assert [drawing["digit"] for drawing in drawings] == list(range(10))
+    for drawing in drawings:
+        draw_by_mouse(tab, drawing["strokes"])
+        wait_for_answer(tab)
+        tab.wait_for_timeout(60)
+        found = int(np.argmax(tab.evaluate("() => LENET5_DRAW.answer()")))
+        shown = tab.locator(".draw-reading").text_content()
+        assert shown == f"It reads {found}"
+        right += found == drawing["digit"]
+        tab.get_by_role("button", name="Clear").click()
+        tab.wait_for_function("() => LENET5_DRAW.answer() === null")
+    assert right >= 9
+
+
+def test_an_answer_comes_within_a_frame(tab):
+    for drawing in tab.evaluate("() => LENET5_STROKES.common"):
+        draw_by_mouse(tab, drawing["strokes"])
+        tab.get_by_role("button", name="Clear").click()
+    times = tab.evaluate("() => LENET5_DRAW.times")
+    assert len(times) > 50
+    assert statistics.median(times) < 16
+
+
+DRAWN = """([strokes, ...more]) => {
+    const [scale, right, down] = more;
+    LENET5_DRAW.show(strokes.map(stroke => stroke.map(p => [p[0] * scale + right, p[1] * scale + down])));
+    return Array.from(LENET5_DRAW.state.digit);
+}"""
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_where_and_how_large_it_was_drawn_does_not_matter(digit, tab):
+    strokes = tab.evaluate(f"() => LENET5_STROKES.common[{digit}].strokes")
+    usual = np.array(tab.evaluate(DRAWN, [strokes, 1, 0, 0]))
+    for change in ([0.4, 0, 0], [0.4, 0.55, 0.6], [0.7, 0.02, 0.28]):
+        other = np.array(tab.evaluate(DRAWN, [strokes, *change]))
+        assert np.abs(usual - other).mean() < 0.02 * 255
+    ink = usual.reshape(28, 28)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    assert abs(max(np.ptp(rows), np.ptp(columns)) + 1 - 20) <= 1
+    for axis in (0, 1):
+        mass = ink.sum(axis=1 - axis) @ np.arange(28) / ink.sum()
+        assert 13.5 <= mass <= 14.5
+
+
+def test_without_mnists_form_a_small_digit_in_a_corner_is_lost(tab):
+    assert "checked" in tab.locator("#draw-mnist").evaluate("n => n.outerHTML")
+    tab.locator("#draw-mnist").uncheck()
+    wrong = 0
+    for digit in range(10):
+        strokes = tab.evaluate(f"() => LENET5_STROKES.common[{digit}].strokes")
+        tab.evaluate(DRAWN, [strokes, 0.35, 0.02, 0.02])
+        wrong += int(np.argmax(tab.evaluate("() => LENET5_DRAW.answer()"))) != digit
+    assert wrong >= 5
+
+
+UNIT = """([n, index]) => {
+    const {network, state} = LENET5_DRAW, engine = LENET5_ENGINE;
+    const found = engine.explain(network, state.results, state.input, n, index);
+    const parts = found.parts ? found.parts.map(part => part.sum) : found.terms.map(term => term.product);
+    return {sum: found.sum, made: parts.reduce((a, b) => a + b, found.bias || 0), value: found.value, place: found.place,
+            cells: found.parts && found.parts[0].window, box: engine.reach(network, n, index)[0]};
+}"""
+
+
+def test_the_numbers_of_any_unit_add_up_and_its_frame_is_its_receptive_field(tab):
+    tab.evaluate("() => LENET5_DRAW.show(LENET5_STROKES.common[5].strokes)")
+    rng = np.random.default_rng(1)
+    for n, (row, layer) in enumerate(
+        zip(arithmetic.table(LENET5), LENET5.layers, strict=True)
+    ):
+        if layer.kind == "flatten":
+            continue
+        for index in rng.integers(0, np.prod(row.output_shape), 12):
+            unit = tab.evaluate(UNIT, [n, int(index)])
+            if layer.kind == "pooling":
+                assert unit["value"] == pytest.approx(
+                    np.mean(unit["cells"]), abs=1e-6
+                )
+            else:
+                assert unit["made"] == pytest.approx(unit["sum"], abs=1e-5)
+            place = unit["place"]["row"], unit["place"]["column"]
+            if layer.kind == "dense":
+                place = 0, 0
+            rows, columns = arithmetic.receptive_window(LENET5, layer.name, *place)
+            assert unit["box"] == [
+                rows.start,
+                columns.start,
+                rows.stop - rows.start,
+                columns.stop - columns.start,
+            ]
+
+
+def test_pointing_at_a_unit_shows_what_made_it_and_a_click_keeps_it(tab):
+    tab.evaluate("() => LENET5_DRAW.show(LENET5_STROKES.common[5].strokes)")
+    inspector = tab.locator(".draw-inspector")
+    tab.locator("canvas[data-layer=C1]").hover(position={"x": 31, "y": 31})
+    inspector.locator("h3", has_text="C1 map 0, row 10, column 10").wait_for()
+    assert "Sees rows 8–12, columns 8–12" in inspector.text_content()
+    assert inspector.locator(".live-matrix").count() == 3
+    assert inspector.locator("td").count() == 75
+    tab.locator("canvas[data-layer=C3]").click(position={"x": 40, "y": 40})
+    inspector.locator("h3", has_text="C3 map 0").wait_for()
+    sums = inspector.locator(".draw-parts td:last-child").all_text_contents()
+    numbers = [float(text.replace("−", "-")) for text in sums]
+    assert len(numbers) == 8
+    assert sum(numbers[:7]) == pytest.approx(numbers[7], abs=0.005)
+    tab.locator("canvas[data-layer=S4]").hover(position={"x": 10, "y": 10})
+    assert "C3 map 0" in inspector.locator("h3").text_content()
+    tab.locator("canvas[data-layer=Output]").click(position={"x": 30, "y": 5})
+    inspector.locator("h3", has_text="Output unit 1").wait_for()
+    assert "divided by the sum of all 10 powers" in inspector.text_content()
+    tab.keyboard.press("Escape")
+
+
+def test_it_can_be_used_by_keyboard_alone(open_page):
+    tab = open_page(PAGE)
+    for _ in range(60):
+        tab.keyboard.press("Tab")
+        if tab.evaluate("() => document.activeElement.className") == "draw-pad":
+            break
+    else:
+        pytest.fail("Tab does not reach the pad")
+    tab.keyboard.press("Space")
+    for _ in range(16):
+        tab.keyboard.press("ArrowDown")
+    tab.keyboard.press("Space")
+    wait_for_answer(tab, 1)
+    status = tab.locator('p[role="status"]').first
+    tab.wait_for_function(
+        "() => document.querySelector('p[role=status]').textContent.startsWith('Reads 1')"
+    )
+    assert "per cent; next" in status.text_content()
+    for _ in range(60):
+        tab.keyboard.press("Tab")
+        if tab.evaluate("() => document.activeElement.dataset.layer") == "C3":
+            break
+    else:
+        pytest.fail("Tab does not reach C3")
+    heading = tab.locator(".draw-inspector h3")
+    heading.filter(has_text="C3 map 0, row 5, column 5").wait_for()
+    tab.keyboard.press("PageDown")
+    tab.keyboard.press("ArrowRight")
+    tab.keyboard.press("ArrowUp")
+    heading.filter(has_text="C3 map 1, row 4, column 6").wait_for()
+    outline = tab.evaluate(
+        "() => getComputedStyle(document.activeElement).outlineStyle"
+    )
+    assert outline == "solid"
+    tab.wait_for_function(
+        "() => document.querySelectorAll('p[role=status]')[1].textContent.includes('C3 map 1, row 4, column 6')"
+    )
+    tab.keyboard.press("Escape")
+    for _ in range(60):
+        tab.keyboard.press("Tab")
+        if not tab.evaluate("() => document.activeElement.closest('.live')"):
+            break
+    else:
+        pytest.fail("the focus does not leave the page's part")
+    assert tab.faults == []
+
+
+def test_undo_and_clear_go_back_step_by_step(tab):
+    strokes = tab.evaluate("() => LENET5_STROKES.common[4].strokes")
+    undo, count = (
+        tab.get_by_role("button", name="Undo"),
+        "() => LENET5_DRAW.state.strokes.length",
+    )
+    draw_by_mouse(tab, strokes)
+    assert tab.evaluate(count) == 2
+    undo.click()
+    assert tab.evaluate(count) == 1
+    tab.get_by_role("button", name="Clear").click()
+    assert tab.evaluate(count) == 0
+    tab.wait_for_function("() => LENET5_DRAW.answer() === null")
+    assert tab.locator(".draw-reading").text_content() == "No digit yet"
+    assert set(tab.locator(".draw-share").all_text_contents()) == {"–"}
+    undo.click()
+    undo.click()
+    assert tab.evaluate(count) == 0
+
+
+def test_taps_can_be_joined_by_lines(tab):
+    tab.locator("#draw-taps").check()
+    for x, y in ((140, 40), (140, 140), (140, 240)):
+        tab.locator("canvas.draw-pad").click(position={"x": x, "y": y})
+    assert tab.evaluate("() => LENET5_DRAW.state.strokes.map(s => s.length)") == [3]
+    wait_for_answer(tab, 1)
+    tab.get_by_role("button", name="Lift the pen").click()
+    tab.locator("canvas.draw-pad").click(position={"x": 60, "y": 60})
+    assert tab.evaluate("() => LENET5_DRAW.state.strokes.map(s => s.length)") == [
+        3,
+        1,
+    ]
+
+
+def test_one_that_it_gets_wrong_is_wrong_and_says_what_it_is(tab):
+    seen = set()
+    for _ in range(3):
+        tab.get_by_role("button", name="Show me one it gets wrong").click()
+        tab.wait_for_timeout(100)
+        note = tab.locator(".draw-note").text_content()
+        drawing = tab.evaluate(
+            """note => LENET5_STROKES.trials.find(one => note.toLowerCase().startsWith(
+                one.name.toLowerCase() + ", drawn for this book"))""",
+            note,
+        )
+        reading = int(np.argmax(tab.evaluate("() => LENET5_DRAW.answer()")))
+        assert f"reads {reading}," in note
+        assert reading != drawing["digit"]
+        seen.add(note)
+    assert len(seen) == 3
+
+
+def test_a_drawing_to_start_from_appears_at_once_or_grows_as_the_reader_allows(
+    open_page,
+):
+    count = "() => LENET5_DRAW.state.strokes.flat().length"
+    still = open_page(PAGE)
+    still.get_by_role("button", name="Draw a 3").click()
+    whole = still.evaluate("() => LENET5_STROKES.common[3].strokes.flat().length")
+    assert still.evaluate(count) == whole
+    moving = open_page(PAGE, reduced_motion="no-preference")
+    moving.get_by_role("button", name="Draw a 3").click()
+    assert moving.evaluate(count) < whole
+    moving.wait_for_function(
+        f"() => LENET5_DRAW.state.strokes.flat().length === {whole}"
+    )
+    wait_for_answer(moving, 3)
+
+
+@pytest.mark.parametrize("density", [1, 2, 3])
+def test_the_pad_is_sharp_and_the_answer_the_same_on_every_screen(
+    density, open_page
+):
+    tab = open_page(PAGE, device_scale_factor=density)
+    assert (
+        tab.locator("canvas.draw-pad").evaluate("n => n.width / n.clientWidth")
+        == density
+    )
+    strokes = tab.evaluate("() => LENET5_STROKES.common[2].strokes")
+    draw_by_mouse(tab, strokes)
+    wait_for_answer(tab, 2)
+    drawn = tab.evaluate("() => Array.from(LENET5_DRAW.state.digit)")
+    tab.evaluate("() => LENET5_DRAW.show(LENET5_STROKES.common[2].strokes)")
+    exact = tab.evaluate("() => Array.from(LENET5_DRAW.state.digit)")
+    assert np.abs(np.array(drawn) - exact).mean() < 3
+
+
+def test_a_finger_draws_and_the_page_stays_where_it_is(open_page):
+    tab = open_page(PAGE, viewport=PHONE, has_touch=True, is_mobile=True)
+    pad = tab.locator("canvas.draw-pad")
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    before = tab.evaluate("() => scrollY")
+    cdp = tab.context.new_cdp_session(tab)
+    x, top = box["x"] + box["width"] / 2, box["y"] + 30
+    for n in range(25):
+        kind = "touchStart" if n == 0 else "touchMove"
+        point = {"x": x, "y": top + 9 * n}
+        cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    cdp.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    wait_for_answer(tab, 1)
+    assert tab.evaluate("() => scrollY") == before
+    assert tab.evaluate("() => LENET5_DRAW.state.strokes.length") == 1
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1440])
+def test_it_fits_any_width_and_a_tapped_unit_is_explained(width, open_page):
+    tab = open_page(PAGE, viewport={"width": width, "height": 800})
+    tab.evaluate("() => LENET5_DRAW.show(LENET5_STROKES.common[8].strokes)")
+    canvas = tab.locator("canvas[data-layer=C3]")
+    canvas.click(position={"x": 40, "y": 40})
+    tab.locator(".draw-parts").wait_for()
+    assert (
+        tab.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+    )
+    above, box = (
+        canvas.bounding_box(),
+        tab.locator(".draw-inspector").bounding_box(),
+    )
+    if width < 500:  # Under its layer on a phone, beside the layers on a desk.
+        assert 0 <= box["y"] - (above["y"] + above["height"]) < 40
+    if width > 1200:
+        assert box["x"] >= above["x"] + above["width"]
+
+
+def test_colours_follow_the_themes_switch(open_page):
+    tab = open_page(PAGE, "light")
+    tab.evaluate("() => LENET5_DRAW.show(LENET5_STROKES.common[0].strokes)")
+    canvas = tab.locator("canvas[data-layer=Input]")
+    light = Image.open(_png(canvas)).convert("L").resize((1, 1)).getpixel((0, 0))
+    tab.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
+    tab.wait_for_timeout(150)
+    dark = Image.open(_png(canvas)).convert("L").resize((1, 1)).getpixel((0, 0))
+    assert light > 180 > 80 > dark
+
+
+def _png(locator):
+    return io.BytesIO(locator.screenshot())
+
+
+def test_it_works_from_a_folder_without_any_server(browser, open_page, tmp_path):
+    folder = tmp_path / "a folder of its own"
+    shutil.copytree(HTML, folder)
+    tab = open_page(PAGE, folder=folder.as_uri(), offline=True)
+    asked = []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.reload()
+    draw_by_mouse(tab, tab.evaluate("() => LENET5_STROKES.common[6].strokes"))
+    wait_for_answer(tab, 6)
+    tab.goto(f"{folder.as_uri()}/book/02_convolution.html")
+    tab.evaluate("() => MathJax.startup.promise.then(() => true)")
+    assert tab.evaluate("() => LENET5_STEPPER.outputSide()") == 26
+    assert tab.locator("mjx-container svg").count() > 30
+    assert asked
+    assert all(url.startswith(("file:", "data:")) for url in asked)
+    assert tab.faults == []
+
+
+def test_without_scripts_the_still_picture_stands_in_the_page(open_page):
+    tab = open_page(PAGE, java_script_enabled=False)
+    assert tab.locator(".live-still-draw img").is_visible()
+    assert not tab.locator(".live").is_visible()
+
+
+def test_if_a_script_is_missing_the_still_picture_stays(open_page, browser):
+    tab = open_page("book/index.html")
+    tab.route("**/network.js*", lambda route: route.abort())
+    tab.goto(tab.url.replace("index", "draw"))
+    assert tab.locator(".live-still-draw img").is_visible()
+    assert not tab.locator(".live").is_visible()
+
+
+def test_with_scripts_the_still_picture_gives_way(tab):
+    assert not tab.locator(".live-still-draw").is_visible()
+    assert tab.locator(".live").is_visible()
+
+
+def test_nothing_is_read_back_from_a_canvas_or_fetched():
+    for path in (ROOT / "book/_static").glob("*.js"):
+        text = path.read_text(encoding="utf-8")
+        for word in (
+            "getImageData",
+            "toDataURL",
+            "fetch(",
+            "XMLHttpRequest",
+            "eval(",
+        ):
+            assert word not in text
+
+
+def test_the_page_loads_its_scripts_and_no_other_page_does():
+    pages = [
+        path.name
+        for path in (HTML / "book").glob("*.html")
+        if "network.js" in path.read_text(encoding="utf-8")
+    ]
+    assert pages == ["draw.html"]
+
+
+def test_the_page_shows_the_network_that_the_script_holds(tab):
+    about = export.read_script(NETWORK.read_text(encoding="utf-8"))[2]
+    line = tab.locator(".draw-about").text_content()
+    assert line == (
+        f"Weights: {LENET5.name}, trained on {about['source']}, epoch {about['epoch']}, seed {about['seed']}."
+    )
+    captions = " ".join(tab.locator(".draw-layers figcaption").all_text_contents())
+    for row in arithmetic.table(LENET5):
+        if row.kind != "flatten":
+            assert (
+                f"{row.layer} {arithmetic.shape_text(row.output_shape)}" in captions
+            )

@@ -1,0 +1,217 @@
+"""Export: what the drawing page loads is a network's own specification and weights, whole, and can be read back."""
+
+import base64
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet5lib import arithmetic, checkpoint, data, export, models, plots, records
+from lenet5lib.export import ExportError
+from lenet5lib.spec import LENET5, LENET5_32, Architecture, Conv, Pool
+
+ROOT = Path(__file__).resolve().parent.parent
+STATIC = ROOT / "book/_static"
+ABOUT = {"source": "MNIST", "epoch": 3, "seed": 0}
+BOTH = pytest.mark.parametrize(
+    "architecture", [LENET5, LENET5_32], ids=["28×28", "32×32"]
+)
+
+
+def values_of(script, name):
+    """Read a script's value as a browser would: one assignment of one object, strings joined by +."""
+    found = re.fullmatch(
+        rf"(?://.*\n)?window\.{name} = (\{{.*\}});\n", script, re.DOTALL
+    )
+    return json.loads(re.sub(r'" \+\n"', "", found[1]))
+
+
+def exported(architecture):
+    weights = models.build(architecture, seed=2).get_weights()
+    return weights, export.network_script(architecture, weights, ABOUT)
+
+
+@BOTH
+def test_what_is_written_can_be_read_back_bit_for_bit(architecture):
+    weights, script = exported(architecture)
+    found, arrays, about = export.read_script(script)
+    assert (found, about) == (architecture, ABOUT)
+    for mine, theirs in zip(weights, arrays, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert export.network_script(found, arrays, about) == script
+
+
+@BOTH
+def test_every_layer_stands_in_the_script_with_its_counts(architecture):
+    values = values_of(exported(architecture)[1], "LENET5_NETWORK")
+    for row, entry in zip(
+        arithmetic.table(architecture), values["layers"], strict=True
+    ):
+        assert (entry["name"], entry["kind"]) == (row.layer, row.kind)
+        assert tuple(entry["outputShape"]) == row.output_shape
+        assert (entry["parameters"], entry["macs"]) == (row.params, row.macs)
+    weights = base64.b64decode(values["weights"])
+    assert len(weights) == 4 * sum(
+        row.params for row in arithmetic.table(architecture)
+    )
+
+
+def test_padding_is_written_as_the_zeros_that_the_arithmetic_finds():
+    layers = (
+        Conv("A", maps=2, kernel_size=(5, 2), stride=(1, 2), padding="same"),
+        Pool("B", size=3, stride=2, padding="same"),
+        Pool("C"),
+    )
+    a, b, c = export.layers(Architecture("padded", (28, 27, 1), layers))
+    assert a["padding"] == [[2, 2], [0, 1]]
+    assert b["padding"] == [
+        list(arithmetic.same_padding(28, 3, 2)),
+        list(arithmetic.same_padding(14, 3, 2)),
+    ]
+    assert (c["window"], c["stride"], c["padding"]) == (
+        [2, 2],
+        [2, 2],
+        [[0, 0]] * 2,
+    )
+
+
+def test_the_keras_model_of_a_script_has_its_weights():
+    weights, script = exported(LENET5)
+    for mine, theirs in zip(
+        weights, export.model_of(script).get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_weights_of_another_network_are_refused():
+    weights = models.build(LENET5).get_weights()
+    with pytest.raises(ExportError) as caught:
+        export.network_script(LENET5.change("F6", units=80), weights, ABOUT)
+    assert str(caught.value) == (
+        "there are 61,706 weights for LeNet-5, the article's 28×28 form; expected 61,182. Export the weights of this "
+        "network."
+    )
+
+
+def test_a_layer_that_the_page_cannot_compute_is_refused(monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Other:
+        name: str = "X1"
+        kind: str = "gaussian"
+
+    row = arithmetic.table(LENET5)[0]
+    monkeypatch.setattr(arithmetic, "table", lambda architecture: [row])
+    monkeypatch.setattr(
+        arithmetic, "walk", lambda architecture: [(Other(), (28, 28, 1), (10,))]
+    )
+    with pytest.raises(ExportError) as caught:
+        export.layers(LENET5)
+    assert str(caught.value) == (
+        "X1 is of the kind 'gaussian'; expected convolution, pooling, flatten or dense. The drawing page computes no "
+        "other; export another network."
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "window.LENET5_NETWORK = {};", 'window.X = {"format": 9};', "= { ;"],
+)
+def test_another_script_is_refused(text):
+    with pytest.raises(ExportError, match=r"is not a network's script of format 1"):
+        export.read_script(text)
+
+
+def test_a_checkpoint_is_exported_with_its_origin(tmp_path):
+    model = models.build(LENET5, seed=5)
+    config = {
+        "architecture": LENET5.to_dict(),
+        "seed": 5,
+        "data": {"source": "the file small.npz"},
+    }
+    record = records.Record(config, best={"epoch": 4, "val_loss": 0.5})
+    checkpoint.save(model, record, tmp_path / "best.weights.h5")
+    architecture, weights, about = export.from_checkpoint(
+        tmp_path / "best.weights.h5"
+    )
+    assert architecture == LENET5
+    assert about == {"source": "the file small.npz", "epoch": 4, "seed": 5}
+    for mine, theirs in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_books_network_is_what_the_exporter_writes_and_was_trained_on_mnist():
+    committed = (STATIC / "network.js").read_text(encoding="utf-8")
+    architecture, weights, about = export.read_script(committed)
+    assert export.network_script(architecture, weights, about) == committed
+    assert architecture == LENET5
+    assert about["source"] == "MNIST"
+    recorded = export.recorded()
+    assert export.network_script(*export.from_checkpoint(recorded)) == committed
+
+
+def test_the_longest_run_of_the_articles_network_is_exported(tmp_path):
+    for name, architecture, epochs in (
+        ("a", LENET5, 2),
+        ("b", LENET5, 10),
+        ("c", LENET5_32, 50),
+    ):
+        config = {"architecture": architecture.to_dict(), "data": {"source": "x"}}
+        lines = [
+            dict.fromkeys(("epoch", *records.METRICS), n) for n in range(epochs)
+        ]
+        folder = tmp_path / "experiment" / name
+        folder.mkdir(parents=True)
+        record = records.Record(config, lines)
+        checkpoint.save(
+            models.build(architecture), record, folder / checkpoint.BEST
+        )
+        (folder / records.NAME).write_text(record.to_json(), encoding="utf-8")
+    assert export.recorded(tmp_path) == tmp_path / "experiment/b" / checkpoint.BEST
+
+
+def test_where_no_weights_are_recorded_one_is_told_to_name_some(tmp_path):
+    with pytest.raises(ExportError) as caught:
+        export.recorded(tmp_path)
+    assert str(caught.value) == (
+        f"there are no weights of LeNet-5, the article's 28×28 form in {tmp_path}; expected a best.weights.h5 beside its "
+        "record. Name one: make draw WEIGHTS=runs/mine/best.weights.h5"
+    )
+
+
+def test_the_drawing_page_is_small():
+    files = [*STATIC.glob("*.js"), *STATIC.glob("*.css")]
+    assert sum(path.stat().st_size for path in files) < 500_000
+
+
+def test_the_samples_are_the_stand_ins_and_the_books_first_kernels():
+    values = values_of(
+        (STATIC / "samples.js").read_text(encoding="utf-8"), "LENET5_SAMPLES"
+    )
+    assert values["source"] == data.STAND_IN
+    assert values["labels"] == list(range(10))
+    images = np.frombuffer(base64.b64decode(values["images"]), np.uint8)
+    test = data.stand_in().test
+    for label, image in enumerate(images.reshape(10, 28, 28)):
+        first = test.images[np.flatnonzero(test.labels == label)[0]]
+        assert np.abs(image.astype(int) - first).max() <= 1
+    _, weights, _ = export.read_script(
+        (STATIC / "network.js").read_text(encoding="utf-8")
+    )
+    kernels = np.frombuffer(base64.b64decode(values["kernels"]), "<f4")
+    np.testing.assert_array_equal(
+        kernels.reshape(values["kernelShape"]), weights[0]
+    )
+    biases = np.frombuffer(base64.b64decode(values["biases"]), "<f4")
+    np.testing.assert_array_equal(biases, weights[1])
+
+
+def test_colours_of_the_pages_are_those_of_the_figures():
+    style = (ROOT / "book/_ext/book.css").read_text(encoding="utf-8")
+    for selector, colours in ((":root", plots.COLOURS), ('html[data-theme="dark"]', plots.DARK_COLOURS)):  # fmt: skip
+        rule = re.search(rf"^{re.escape(selector)} \{{ (--kind-input.*?) \}}", style, re.MULTILINE)[1]  # fmt: skip
+        found = dict(re.findall(r"--kind-(\w+): (#\w{6})", rule))
+        assert found == {kind: colours[kind] for kind in found}
+        assert {"convolution", "pooling", "dense", "input"} <= set(found)
