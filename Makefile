@@ -6,7 +6,11 @@ PYTHON ?=
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help book test lint unit chapters notebooks bench serve lock clean
+CHAPTERS ?=
+REPOSITORY ?=
+TAG ?=
+
+.PHONY: help book test lint unit chapters notebooks colab newest wheel stamp bench serve lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -42,6 +46,20 @@ chapters: .venv/ready
 notebooks: .venv/ready
 	$(BIN)/python tools/notebooks.py
 
+# make colab      run every chapter as Colab would, alone, on Colab's versions; or some: make colab CHAPTERS="01 05 14"
+# make newest     the same on the newest TensorFlow and Keras; with LATEST=--latest on those of today instead of the locked ones
+colab newest: .venv/ready
+	$(BIN)/python tools/colab_like.py $@ $(CHAPTERS) $(LATEST) \
+		--python "$$(sh tools/find_python.sh "python3.13 python3.12 python3.11 python3 python")"
+
+# make wheel      the library as a wheel in dist, tried in an empty environment
+wheel: .venv/ready
+	$(BIN)/python tools/wheel.py
+
+# make stamp      the public address into the book: make stamp REPOSITORY=https://github.com/OWNER/NAME TAG=v0.1.0
+stamp:
+	@"$$(sh tools/find_python.sh "$(PYTHON)")" tools/stamp.py --repository "$(REPOSITORY)" --tag "$(TAG)"
+
 # make bench      measure training side by side with plain Keras and others, on an idle machine
 bench: .venv/ready
 	$(BIN)/python benchmarks/run.py
@@ -50,12 +68,14 @@ bench: .venv/ready
 serve: book
 	$(BIN)/python -m http.server --directory _build/html 8000
 
-# make lock       requirements.txt anew from requirements.in
-lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
-		requirements.in --output-file requirements.txt
-	@echo "# Made by \`make lock\` from requirements.in: every version, every hash, for Python 3.11 to 3.13. Do not edit." \
-		| cat - requirements.txt > requirements.txt.new && mv requirements.txt.new requirements.txt
+# make lock       requirements.txt anew from requirements.in, and the lists in tools/colab; newer versions with UPGRADE=--upgrade
+lock: requirements.txt.lock tools/colab/colab.txt.lock tools/colab/newest.txt.lock
+
+%.txt.lock: %.in
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(UPGRADE) \
+		$< --output-file $*.txt
+	@echo "# Made by \`make lock\` from $(notdir $<): every version, every hash, for Python 3.11 to 3.13. Do not edit." \
+		| cat - $*.txt > $*.txt.new && mv $*.txt.new $*.txt
 
 # make clean      remove what was built, the environment included
 clean:

@@ -9,6 +9,8 @@ import ast
 import inspect
 import logging
 import os
+import platform
+import sys
 import textwrap
 import warnings
 from collections.abc import Callable
@@ -19,12 +21,12 @@ import pandas as pd
 from IPython import get_ipython
 from IPython.display import display
 
-from lenet5lib import arithmetic
+from lenet5lib import __version__, arithmetic
 from lenet5lib.spec import Architecture
 
 
 def setup() -> None:
-    """Prepare a chapter: figures as sharp PNG, TensorFlow's start-up messages off."""
+    """Prepare a chapter: figures as sharp PNG, TensorFlow's start-up messages off; in Colab, print what it runs on."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -34,6 +36,25 @@ def setup() -> None:
 
         shell.run_line_magic("matplotlib", "inline")
         set_matplotlib_formats("retina", bbox_inches=None)
+    if "google.colab" in sys.modules:
+        print(environment())
+
+
+def environment() -> str:
+    """Return one line: the versions that decide the results, and the device that computes."""
+    try:
+        import keras
+        import tensorflow as tf
+    except ModuleNotFoundError as error:
+        return (
+            f"This runtime has no {error.name}; expected TensorFlow and Keras. "
+            "Choose another runtime type: CPU or GPU."
+        )
+    devices = [device.device_type for device in tf.config.list_physical_devices()]
+    return (
+        f"lenet5lib {__version__}, TensorFlow {tf.__version__}, Keras {keras.__version__}, "
+        f"Python {platform.python_version()}; device: {'GPU' if 'GPU' in devices else devices[0]}"
+    )
 
 
 def show_source(function: Callable) -> None:

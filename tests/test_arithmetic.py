@@ -702,7 +702,15 @@ OUTSIDE = {
     "evaluation": {"keras", "numpy", "pandas", "scipy", "sklearn"},
     "speed": {"numpy", "pandas", "tensorflow"},
     "plots": {"matplotlib", "numpy"},
-    "notebook": {"IPython", "matplotlib", "matplotlib_inline", "numpy", "pandas"},
+    "notebook": {
+        "IPython",
+        "keras",
+        "matplotlib",
+        "matplotlib_inline",
+        "numpy",
+        "pandas",
+        "tensorflow",
+    },
     "cli": {"matplotlib", "numpy"},
     "__main__": set(),
 }
