@@ -57,6 +57,24 @@ def environment() -> str:
     )
 
 
+def keep_on_drive(folder: str = "lenet5-runs") -> None:
+    """Let the runs of a notebook in Colab be kept in a folder of the reader's Google Drive, which outlives the machine.
+
+    Colab asks for permission. A training that was cut off goes on from there when the notebook is run again.
+
+    Raises:
+        ValueError: this is not Colab.
+    """
+    if "google.colab" not in sys.modules:
+        raise ValueError(
+            "google.colab is not loaded; expected a notebook in Colab. Elsewhere, set LENET5_RUNS to a folder of yours."
+        )
+    from google.colab import drive
+
+    drive.mount("/content/drive")
+    os.environ["LENET5_RUNS"] = f"/content/drive/MyDrive/{folder}"
+
+
 def show_source(function: Callable) -> None:
     """Show a function's source as the library runs it, without its docstring, under the name of its module."""
     lines = textwrap.dedent(inspect.getsource(function)).splitlines()
