@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import stamp  # noqa: E402
 
-OURS = stamp.Stamp("https://github.com/OWNER/NAME", "v0.1.0")
+OURS = stamp.Stamp("https://github.com/someone/their-book", "v0.1.0")
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def setup_cells(tree):
 
 
 def test_stamping_writes_address_and_tag_into_everything_that_holds_them(tree):
-    assert not any("OWNER" in text for text in setup_cells(tree))
+    assert not any("someone" in text for text in setup_cells(tree))
     changed = stamp.write(tree, OURS)
     chapters = list((tree / "book").glob("*.ipynb"))
     assert len(changed) == 3 + len(chapters)
@@ -58,7 +58,7 @@ def test_stamping_writes_address_and_tag_into_everything_that_holds_them(tree):
     assert stamp.read(config) == OURS
     assert "colab_url: https://colab.research.google.com\n" in config
     readme = (tree / "README.md").read_text(encoding="utf-8")
-    assert "OWNER/NAME/blob/v0.1.0/book/01_digits.ipynb)" in readme
+    assert "someone/their-book/blob/v0.1.0/book/01_digits.ipynb)" in readme
 
 
 def test_stamping_twice_changes_nothing_more(tree):
@@ -74,7 +74,9 @@ def test_another_address_takes_the_place_of_the_first_and_removing_leaves_none(
     before = texts(tree)
     stamp.write(tree, OURS)
     stamp.write(tree, stamp.Stamp("https://github.com/ELSE/OTHER", "v2"))
-    assert not [name for name, text in texts(tree).items() if "OWNER/NAME" in text]
+    assert not [
+        name for name, text in texts(tree).items() if "someone/their-book" in text
+    ]
     stamp.write(tree, None)
     assert texts(tree) == before
 
@@ -256,7 +258,7 @@ def test_built_pages_have_no_button_and_no_address_until_stamped_and_the_owners_
         if name[0].isdigit():
             ending = f"/book/{name.replace('.html', '.ipynb')}"
             assert buttons == {
-                f"{stamp.COLAB}/github/OWNER/NAME/blob/v0.1.0{ending}"
+                f"{stamp.COLAB}/github/someone/their-book/blob/v0.1.0{ending}"
             }
         else:
             assert not buttons
