@@ -10,7 +10,7 @@ CHAPTERS ?=
 REPOSITORY ?=
 TAG ?=
 
-.PHONY: help book test lint unit chapters notebooks colab newest wheel stamp bench serve lock clean
+.PHONY: help book test lint unit chapters rules exercises notebooks colab newest wheel links kills stamp bench serve lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -42,6 +42,14 @@ unit: .venv/ready
 chapters: .venv/ready
 	$(BIN)/python -m pytest -q --nbval book/
 
+# make rules      the book's own rules, its numbers and its address, without running a chapter
+rules: .venv/ready
+	$(BIN)/python -m pytest -q tests/test_book.py tests/test_numbers.py tests/test_tools.py tests/test_stamp.py tests/test_workflows.py
+
+# make exercises  every solution passes, every mistake gets a hint
+exercises: .venv/ready
+	$(BIN)/python -m pytest -q tests/test_exercises.py
+
 # make notebooks  run every chapter anew and store its outputs, on the real MNIST
 notebooks: .venv/ready
 	$(BIN)/python tools/notebooks.py
@@ -55,6 +63,15 @@ colab newest: .venv/ready
 # make wheel      the library as a wheel in dist, tried in an empty environment
 wheel: .venv/ready
 	$(BIN)/python tools/wheel.py
+
+# make links      ask every address that the book cites
+links: .venv/ready
+	$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links
+	@! grep broken _build/links/_build/*/output.txt
+
+# make kills      the test that kills a training process, with 50 kills
+kills: .venv/ready
+	LENET5_KILLS=50 $(BIN)/python -m pytest -q tests/test_faults.py
 
 # make stamp      the public address into the book: make stamp REPOSITORY=https://github.com/OWNER/NAME TAG=v0.1.0
 stamp:

@@ -5,6 +5,8 @@ versions that Colab publishes, or the newest ones. A stand-in for `google.colab`
 address of a local bare repository, so that the setup cell installs the library just as a reader's does. What is asked: every
 cell runs, every claim holds, the setup cell prints one line, and no package of the environment has changed.
 
+Colab publishes an image of its machines too; in it, `python3 tools/colab_like.py here` takes the environment that is there.
+
 Environments are kept in `_build/colab-like`, by a digest of what was asked for. This script itself runs in `.venv`.
 """
 
@@ -197,12 +199,15 @@ def trial(python: Path, names: list[str]) -> list[str]:
 def main(arguments: list[str]) -> int:
     """Run the trial and say what was wrong; return 1 if anything was."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("versions", choices=["colab", "newest"])
+    parser.add_argument("versions", choices=["colab", "newest", "here"])
     parser.add_argument("chapters", nargs="*")
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--latest", action="store_true")
     options = parser.parse_args(arguments)
-    python = environment(options.versions, options.python, options.latest)
+    if options.versions == "here":  # In Colab's own image, for instance.
+        python = Path(sys.executable)
+    else:
+        python = environment(options.versions, options.python, options.latest)
     wrong = trial(python, options.chapters)
     print("\n".join(wrong) or "Everything ran, and no package changed.")
     return 1 if wrong else 0
