@@ -6,6 +6,7 @@ The only module that imports IPython. A chapter defines nothing and patches noth
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import logging
 import os
@@ -13,7 +14,7 @@ import platform
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +44,35 @@ def setup() -> None:
 def environment() -> str:
     """Return one line: the versions that decide the results, and the device that computes."""
     try:
-        import keras
-        import tensorflow as tf
+        with _without_stderr():
+            import keras
+            import tensorflow as tf
+
+            found = tf.config.list_physical_devices()
     except ModuleNotFoundError as error:
         return (
             f"This runtime has no {error.name}; expected TensorFlow and Keras. "
             "Choose another runtime type: CPU or GPU."
         )
-    devices = [device.device_type for device in tf.config.list_physical_devices()]
+    devices = [device.device_type for device in found]
     return (
         f"lenet5lib {__version__}, TensorFlow {tf.__version__}, Keras {keras.__version__}, "
         f"Python {platform.python_version()}; device: {'GPU' if 'GPU' in devices else devices[0]}"
     )
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Drop what is written to the process's error output: TensorFlow's first lines come before it reads any setting."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def keep_on_drive(folder: str = "lenet5-runs") -> None:

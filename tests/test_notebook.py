@@ -1,5 +1,6 @@
 """What the chapters call: sources, errors, claims and tables, inside a notebook and outside of one."""
 
+import os
 import subprocess
 import sys
 import types
@@ -327,3 +328,12 @@ def test_runs_are_kept_on_drive_in_colab_only(monkeypatch):
     notebook.keep_on_drive()
     assert mounted == ["/content/drive"]
     assert notebook.run_dir("a") == Path("/content/drive/MyDrive/lenet5-runs/a")
+
+
+def test_what_c_code_writes_to_stderr_is_dropped_and_errors_are_not(capfd):
+    os.write(2, b"before\n")
+    with pytest.raises(ZeroDivisionError), notebook._without_stderr():
+        os.write(2, b"within\n")
+        raise ZeroDivisionError
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "before\nafter\n"
