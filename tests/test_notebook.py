@@ -331,9 +331,13 @@ def test_runs_are_kept_on_drive_in_colab_only(monkeypatch):
 
 
 def test_what_c_code_writes_to_stderr_is_dropped_and_errors_are_not(capfd):
+    def fail():
+        with notebook._without_stderr():
+            os.write(2, b"within\n")
+            raise ZeroDivisionError
+
     os.write(2, b"before\n")
-    with pytest.raises(ZeroDivisionError), notebook._without_stderr():
-        os.write(2, b"within\n")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail()
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "before\nafter\n"
