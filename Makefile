@@ -6,6 +6,7 @@ PYTHON ?=
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
+COLAB_PYTHON ?= python3.13 python3.12 python3.11 python3 python
 CHAPTERS ?=
 REPOSITORY ?=
 TAG ?=
@@ -55,10 +56,11 @@ notebooks: .venv/ready
 	$(BIN)/python tools/notebooks.py
 
 # make colab      run every chapter as Colab would, alone, on Colab's versions; or some: make colab CHAPTERS="01 05 14"
+#                 Colab has Python 3.13; another is taken if there is none, or named: COLAB_PYTHON=/path/to/python3.13
 # make newest     the same on the newest TensorFlow and Keras; with LATEST=--latest on those of today instead of the locked ones
 colab newest: .venv/ready
 	$(BIN)/python tools/colab_like.py $@ $(CHAPTERS) $(LATEST) \
-		--python "$$(sh tools/find_python.sh "python3.13 python3.12 python3.11 python3 python")"
+		--python "$$(sh tools/find_python.sh "$(COLAB_PYTHON)")"
 
 # make wheel      the library as a wheel in dist, tried in an empty environment
 wheel: .venv/ready
