@@ -25,6 +25,7 @@ assert lenet5lib.__version__ == metadata.version("lenet5lib")
 assert sum(row.params for row in arithmetic.table(spec.LENET5)) == 61_706
 records = [path for path in resources.files(lenet5lib).joinpath("recorded").iterdir()]
 assert all(json.loads(path.read_text()) for path in records if path.name.endswith(".json"))
+assert resources.files(lenet5lib).joinpath("exercises", "chapter_01.py").is_file()
 loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
 assert loaded - sys.stdlib_module_names == {"lenet5lib"}, loaded
 print(f"lenet5lib {lenet5lib.__version__} with {len(records)} records, from {lenet5lib.__file__}")
