@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
+import colab_like  # noqa: E402
 import notebooks  # noqa: E402
 
 CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.ipynb"))
@@ -121,6 +122,67 @@ def test_nothing_is_stored_if_a_cell_fails_or_a_claim_is_false(
     before = path.read_bytes()
     assert notebooks.run(path, str(tmp_path)) == [fault]
     assert path.read_bytes() == before
+
+
+@pytest.fixture
+def pretended(monkeypatch, tmp_path):
+    """Let a Colab-like run do nothing; return the package lists that it sees, to be filled, and the chapters it ran."""
+    (tmp_path / "book").mkdir()
+    for name in ("01_a.ipynb", "02_b.ipynb", "14_c.ipynb"):
+        (tmp_path / "book" / name).touch()
+    lists, ran = [], []
+    monkeypatch.setattr(colab_like, "published", lambda folder: tmp_path)
+    monkeypatch.setattr(colab_like, "kernel", lambda folder, python: None)
+    monkeypatch.setattr(colab_like, "pip", lambda python, *arguments: None)
+    monkeypatch.setattr(colab_like, "packages", lambda python: lists.pop(0))
+    monkeypatch.setattr(
+        colab_like, "execute", lambda path: ran.append(path.name) or []
+    )
+    return lists, ran
+
+
+def test_a_colab_like_run_names_every_package_that_changed(pretended):
+    lists, ran = pretended
+    lists += [
+        {"numpy": "2.1.3", "keras": "3.13.2"},
+        {"numpy": "2.4.0", "toml": "1"},
+    ]
+    assert colab_like.trial(Path("python"), []) == [
+        "keras was 3.13.2 and is None",
+        "numpy was 2.1.3 and is 2.4.0",
+        "toml was None and is 1",
+    ]
+    assert ran == ["01_a.ipynb", "02_b.ipynb", "14_c.ipynb"]
+
+
+def test_a_colab_like_run_takes_the_chapters_named_and_says_what_was_wrong(
+    pretended, monkeypatch
+):
+    lists, _ = pretended
+    lists += [{}, {}]
+    monkeypatch.setattr(
+        colab_like, "execute", lambda path: ["cell 3: six is odd: False"]
+    )
+    assert colab_like.trial(Path("python"), ["02"]) == [
+        "02_b.ipynb, cell 3: six is odd: False"
+    ]
+    assert colab_like.trial(Path("python"), ["77"]) == ["no chapter begins with 77"]
+
+
+def test_the_tree_that_is_published_is_stamped_with_its_own_address(tmp_path):
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    tree = colab_like.published(tmp_path)
+    address = (tmp_path / "book.git").as_uri()
+    config = (tree / "_config.yml").read_text(encoding="utf-8")
+    assert f"url: {address}\n" in config
+    tags = subprocess.run(
+        ["git", "ls-remote", "--tags", address],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert tags.endswith(f"refs/tags/{colab_like.TAG}\n")
 
 
 def test_the_wheel_is_importable_where_nothing_else_is_installed():
