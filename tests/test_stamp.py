@@ -122,14 +122,26 @@ def test_without_an_address_the_known_one_is_written_again(tree, capsys):
         stamp.chapter(chapter.read_text(encoding="utf-8"), None), encoding="utf-8"
     )
     assert stamp.main([], tree) == 0
-    assert capsys.readouterr().out == f"{OURS.url} at v0.1.0: 1 files changed.\n"
+    said = capsys.readouterr().out
+    assert said == f"1 files changed. The address is {OURS.url} at v0.1.0.\n"
     assert len(set(setup_cells(tree))) == 1
+
+
+def test_without_any_address_a_new_chapter_gets_the_cell_that_says_so(tree, capsys):
+    path = tree / "book/02_convolution.ipynb"
+    old = stamp.chapter(path.read_text(encoding="utf-8"), OURS)
+    path.write_text(old, encoding="utf-8")
+    assert stamp.main([], tree) == 0
+    assert capsys.readouterr().out.startswith(
+        "1 files changed. The book has no address"
+    )
+    assert set(setup_cells(tree)) == {stamp.setup_cell(None)}
 
 
 @pytest.mark.parametrize(
     ("url", "tag", "words"),
     [
-        ("", "", ["REPOSITORY is ''", "expected https://HOST/OWNER/NAME"]),
+        ("", "v1", ["REPOSITORY is ''", "expected https://HOST/OWNER/NAME"]),
         ("github.com/a/b", "v1", ["REPOSITORY is 'github.com/a/b'"]),
         ("http://github.com/a/b", "v1", ["expected https://"]),
         ("https://user:word@github.com/a/b", "v1", ["REPOSITORY is"]),

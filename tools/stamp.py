@@ -1,7 +1,7 @@
 """Write the repository's public address into the book: `make stamp REPOSITORY=https://github.com/OWNER/NAME TAG=v0.1.0`.
 
 The address lives in one place, `repository` in `_config.yml`. From there it goes into the setup cell of every chapter, the
-badges of README and CITATION.cff; `make stamp` alone writes it there again, after a chapter was added, for instance.
+badges of README and CITATION.cff. `make stamp` alone writes it there again, or that there is none, when a chapter was added.
 `python tools/stamp.py --remove` takes it out everywhere. Needs nothing but Python.
 """
 
@@ -168,7 +168,7 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
     try:
         if options.remove:
             stamp = None
-        elif known and not (options.repository or options.tag):
+        elif not (options.repository or options.tag):
             stamp = known
         else:
             stamp = checked(options.repository, options.tag)
@@ -176,8 +176,11 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{stamp.url} at {stamp.tag}" if stamp else "No address", end=": ")
-    print(f"{len(changed)} files changed.")
+    print(f"{len(changed)} files changed.", end=" ")
+    if stamp:
+        print(f"The address is {stamp.url} at {stamp.tag}.")
+    else:
+        print("The book has no address; give it one with REPOSITORY=… TAG=….")
     return 0
 
 
