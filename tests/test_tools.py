@@ -113,6 +113,11 @@ def test_stderr_is_dropped_and_what_is_printed_in_a_row_is_one_output(tmp_path):
             "from lenet5lib import notebook\nnotebook.claim('six is odd', 6 % 2)",
             "a.ipynb, cell 0: six is odd: False",
         ),
+        (
+            "print('Data: stand-in; 9 digits.')",
+            "a.ipynb, cell 0: Data: stand-in; 9 digits. Stored outputs come from MNIST: "
+            "set LENET5_MNIST to its file.",
+        ),
     ],
 )
 def test_nothing_is_stored_if_a_cell_fails_or_a_claim_is_false(

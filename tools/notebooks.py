@@ -45,7 +45,7 @@ def run(path: Path, folder: str, fresh: bool = False) -> list[str]:
     wrong = [
         f"{path.name}, cell {n}: {fault}"
         for n, cell in enumerate(notebook.cells)
-        for fault in faults(cell)
+        for fault in faults(cell) + other_digits(cell)
     ]
     if not wrong:
         for cell in filter(varies, notebook.cells):
@@ -141,6 +141,17 @@ def faults(cell: nbformat.NotebookNode) -> list[str]:
                 if line.endswith(": False") and "claim(" in cell.source
             ]
     return found
+
+
+def other_digits(cell: nbformat.NotebookNode) -> list[str]:
+    """Return what forbids storing a cell in the book: it was run on other digits than MNIST."""
+    return [
+        f"{line} Stored outputs come from MNIST: set LENET5_MNIST to its file."
+        for output in cell.get("outputs", [])
+        if output.get("name") == "stdout"
+        for line in output.text.splitlines()
+        if line.startswith("Data: ") and not line.startswith("Data: MNIST;")
+    ]
 
 
 def main(arguments: list[str]) -> int:
