@@ -6,7 +6,12 @@ PYTHON ?=
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help book test lint unit chapters browser shots draw notebooks bench serve lock clean
+COLAB_PYTHON ?= python3.13 python3.12 python3.11 python3 python
+CHAPTERS ?=
+REPOSITORY ?=
+TAG ?=
+
+.PHONY: help book test lint unit chapters browser shots draw rules exercises notebooks colab newest wheel links kills stamp bench serve lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -51,9 +56,41 @@ draw: .venv/ready
 	$(BIN)/python tools/cover.py
 	$(BIN)/python tools/draw.py $(WEIGHTS)
 
+# make rules      the book's own rules, its numbers and its address, without running a chapter
+rules: .venv/ready
+	$(BIN)/python -m pytest -q tests/test_book.py tests/test_numbers.py tests/test_tools.py tests/test_stamp.py tests/test_workflows.py
+
+# make exercises  every solution passes, every mistake gets a hint
+exercises: .venv/ready
+	$(BIN)/python -m pytest -q tests/test_exercises.py
+
 # make notebooks  run every chapter anew and store its outputs, on the real MNIST
 notebooks: .venv/ready
 	$(BIN)/python tools/notebooks.py
+
+# make colab      run every chapter as Colab would, alone, on Colab's versions; or some: make colab CHAPTERS="01 05 14"
+#                 Colab has Python 3.13; another is taken if there is none, or named: COLAB_PYTHON=/path/to/python3.13
+# make newest     the same on the newest TensorFlow and Keras; with LATEST=--latest on those of today instead of the locked ones
+colab newest: .venv/ready
+	$(BIN)/python tools/colab_like.py $@ $(CHAPTERS) $(LATEST) \
+		--python "$$(sh tools/find_python.sh "$(COLAB_PYTHON)")"
+
+# make wheel      the library as a wheel in dist, tried in an empty environment
+wheel: .venv/ready
+	$(BIN)/python tools/wheel.py
+
+# make links      ask every address that the book cites
+links: .venv/ready
+	$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links
+	@! grep broken _build/links/_build/*/output.txt
+
+# make kills      the test that kills a training process, with 50 kills
+kills: .venv/ready
+	LENET5_KILLS=50 $(BIN)/python -m pytest -q tests/test_faults.py
+
+# make stamp      the public address into the book: make stamp REPOSITORY=https://github.com/OWNER/NAME TAG=v0.1.0
+stamp:
+	@"$$(sh tools/find_python.sh "$(PYTHON)")" tools/stamp.py --repository "$(REPOSITORY)" --tag "$(TAG)"
 
 # make bench      measure training side by side with plain Keras and others, on an idle machine
 bench: .venv/ready
@@ -63,12 +100,14 @@ bench: .venv/ready
 serve: book
 	$(BIN)/python -m http.server --directory _build/html 8000
 
-# make lock       requirements.txt anew from requirements.in
-lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
-		requirements.in --output-file requirements.txt
-	@echo "# Made by \`make lock\` from requirements.in: every version, every hash, for Python 3.11 to 3.13. Do not edit." \
-		| cat - requirements.txt > requirements.txt.new && mv requirements.txt.new requirements.txt
+# make lock       requirements.txt anew from requirements.in, and the lists in tools/colab; newer versions with UPGRADE=--upgrade
+lock: requirements.txt.lock tools/colab/colab.txt.lock tools/colab/newest.txt.lock
+
+%.txt.lock: %.in
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet $(UPGRADE) \
+		$< --output-file $*.txt
+	@echo "# Made by \`make lock\` from $(notdir $<): every version, every hash, for Python 3.11 to 3.13. Do not edit." \
+		| cat - $*.txt > $*.txt.new && mv $*.txt.new $*.txt
 
 # make clean      remove what was built, the environment included
 clean:

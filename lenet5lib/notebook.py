@@ -6,12 +6,15 @@ The only module that imports IPython. A chapter defines nothing and patches noth
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import logging
 import os
+import platform
+import sys
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +22,12 @@ import pandas as pd
 from IPython import get_ipython
 from IPython.display import display
 
-from lenet5lib import arithmetic
+from lenet5lib import __version__, arithmetic
 from lenet5lib.spec import Architecture
 
 
 def setup() -> None:
-    """Prepare a chapter: figures as sharp PNG, TensorFlow's start-up messages off."""
+    """Prepare a chapter: figures as sharp PNG, TensorFlow's start-up messages off; in Colab, print what it runs on."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -34,6 +37,60 @@ def setup() -> None:
 
         shell.run_line_magic("matplotlib", "inline")
         set_matplotlib_formats("retina", bbox_inches=None)
+    if "google.colab" in sys.modules:
+        print(environment())
+
+
+def environment() -> str:
+    """Return one line: the versions that decide the results, and the device that computes."""
+    try:
+        with _without_stderr():
+            import keras
+            import tensorflow as tf
+
+            found = tf.config.list_physical_devices()
+    except ModuleNotFoundError as error:
+        return (
+            f"This runtime has no {error.name}; expected TensorFlow and Keras. "
+            "Choose another runtime type: CPU or GPU."
+        )
+    devices = [device.device_type for device in found]
+    return (
+        f"lenet5lib {__version__}, TensorFlow {tf.__version__}, Keras {keras.__version__}, "
+        f"Python {platform.python_version()}; device: {'GPU' if 'GPU' in devices else devices[0]}"
+    )
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Drop what is written to the process's error output: TensorFlow's first lines come before it reads any setting."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w", encoding="utf-8") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def keep_on_drive(folder: str = "lenet5-runs") -> None:
+    """Let the runs of a notebook in Colab be kept in a folder of the reader's Google Drive, which outlives the machine.
+
+    Colab asks for permission. A training that was cut off goes on from there when the notebook is run again.
+
+    Raises:
+        ValueError: this is not Colab.
+    """
+    if "google.colab" not in sys.modules:
+        raise ValueError(
+            "google.colab is not loaded; expected a notebook in Colab. Elsewhere, set LENET5_RUNS to a folder of yours."
+        )
+    from google.colab import drive
+
+    drive.mount("/content/drive")
+    os.environ["LENET5_RUNS"] = f"/content/drive/MyDrive/{folder}"
 
 
 def show_source(function: Callable) -> None:

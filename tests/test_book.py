@@ -19,6 +19,8 @@ BOOK = ROOT / "book"
 CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
 PAGES = sorted(BOOK.glob("*.md"))
 IGNORE = "nbval-ignore-output"
+TAGS = {IGNORE, "exercise", "measured"}
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
 def cells(path, kind="code"):
@@ -41,6 +43,24 @@ def stdout(cell):
         if output.get("name") == "stdout"
     ]
     return "".join("".join(text) for text in texts)
+
+
+def without_code(text):
+    """Return markdown without its code, fenced or in a line."""
+    return re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+
+
+def slug(heading):
+    """Return the anchor of a heading."""
+    return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
+
+
+EQUATIONS = {
+    number
+    for path in CHAPTERS
+    for cell in cells(path, "markdown")
+    for number in re.findall(r"\\tag\{(.*?)\}", source(cell))
+}
 
 
 def has_compared_output(cell):
@@ -129,6 +149,44 @@ def test_every_stored_claim_holds(path):
             assert all(line.endswith(": True") for line in lines)
 
 
+@chapter
+def test_kernel_and_lexer_are_right_and_nothing_else_is_stored(path):
+    metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]
+    language = {"name": "python", "pygments_lexer": "ipython3"}
+    assert metadata == {"kernelspec": KERNEL, "language_info": language}
+
+
+@chapter
+def test_no_cell_calls_the_shell(path):
+    commands = re.compile(r"^\s*[!%]|get_ipython\(|\bos\.system\(", re.MULTILINE)
+    assert not [
+        source(cell) for cell in cells(path) if commands.search(source(cell))
+    ]
+
+
+@chapter
+def test_tags_are_known_and_a_cell_has_one_at_most(path):
+    for cell in cells(path):
+        assert len(tags(cell)) <= 1, source(cell)
+        assert set(tags(cell)) <= TAGS, source(cell)
+    assert not any(tags(cell) for cell in cells(path, "markdown"))
+
+
+@chapter
+def test_a_cell_tagged_measured_is_a_figure_and_there_is_one_at_most(path):
+    measured = [cell for cell in cells(path) if "measured" in tags(cell)]
+    assert len(measured) <= 1
+    for cell in measured:
+        kinds = {kind for output in cell["outputs"] for kind in output["data"]}
+        assert kinds == {"image/png", "text/plain"}
+
+
+@chapter
+def test_exercises_are_tagged_and_nothing_else_checks_them(path):
+    for cell in cells(path):
+        assert ("exercise" in tags(cell)) == ("exercises.check(" in source(cell))
+
+
 def test_at_most_one_cell_in_six_is_ignored():
     code = [cell for path in CHAPTERS for cell in cells(path)]
     ignored = [cell for cell in code if IGNORE in tags(cell)]
@@ -167,6 +225,77 @@ def test_markdown_is_plain(path):
     assert not re.search(r"!(?=\s|$)", text.replace("!=", "")), (
         "no exclamation marks"
     )
+
+
+@chapter
+def test_headings_go_down_by_one_level_and_the_first_is_the_title(path):
+    text = "\n".join(source(cell) for cell in cells(path, "markdown"))
+    levels = [
+        len(marks)
+        for marks in re.findall(r"^(#+) ", without_code(text), re.MULTILINE)
+    ]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert source(cells(path, "markdown")[0]).startswith(
+        f"# {int(path.stem[:2])} · "
+    )
+
+
+@chapter
+def test_markdown_needs_nothing_beside_it_and_nothing_of_myst(path):
+    text = without_code("\n".join(source(cell) for cell in cells(path, "markdown")))
+    assert not re.search(r"\{[a-z:-]+\}`", text), "a MyST role"
+    assert not re.search(r"^:::|^\+\+\+|^%|^\(.+\)=$", text, re.MULTILINE)
+    assert not re.search(r"<(img|script|style|iframe|video|object)\b", text)
+    for target in re.findall(r"\]\(([^)]*)\)", text):
+        assert target.startswith(("https://", "#")), f"Colab has no file {target}"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *CHAPTERS,
+        *sorted(BOOK.glob("*.md")),
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+    ],
+    ids=lambda path: path.name,
+)
+def test_links_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        text = "\n".join(source(cell) for cell in cells(page, "markdown"))
+    text = without_code(text)
+    for target in re.findall(r"\]\(([^)\s]*)\)", text):
+        if target.startswith("#"):
+            headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+            assert target[1:] in [slug(heading) for heading in headings], target
+        elif not target.startswith("https://"):
+            assert (page.parent / target.partition("#")[0]).is_file(), target
+
+
+@pytest.mark.parametrize(
+    "page", [*CHAPTERS, *sorted(BOOK.glob("*.md"))], ids=lambda path: path.name
+)
+def test_chapters_and_equations_that_are_named_are_there(page):
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        text = "\n".join(source(cell) for cell in cells(page, "markdown"))
+    there = {int(path.stem[:2]) for path in CHAPTERS}
+    for first, second in re.findall(
+        r"\b[Cc]hapters? (\d+)(?: (?:and|to) (\d+))?", text
+    ):
+        assert {int(number) for number in (first, second) if number} <= there
+    for number in re.findall(r"(?<![\w)])\((\d+\.\d+)\)", text):
+        assert number in EQUATIONS, f"there is no equation ({number})"
+
+
+@chapter
+def test_equations_are_numbered_in_order(path):
+    text = "\n".join(source(cell) for cell in cells(path, "markdown"))
+    numbers = re.findall(r"\\tag\{(.*?)\}", text)
+    assert numbers == [f"{int(path.stem[:2])}.{n + 1}" for n in range(len(numbers))]
 
 
 @pytest.mark.parametrize("path", CHAPTERS + PAGES, ids=lambda path: path.stem)

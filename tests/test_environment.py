@@ -22,6 +22,7 @@ COLAB = {
     "pandas": "2.2.3",
     "scikit-learn": "1.6.1",
     "ipython": "7.34.0",
+    "ipykernel": "6.17.1",
     "h5py": "3.16.0",
     "pillow": "11.3.0",
     "scipy": "1.16.3",
@@ -43,6 +44,12 @@ def entries(text: str) -> list[str]:
 
 LOCK_TEXT = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 LOCK_ENTRIES = entries(LOCK_TEXT)
+COLAB_LISTS = ROOT / "tools/colab"
+LISTS = {"requirements": LOCK_TEXT} | {
+    path.stem: path.read_text(encoding="utf-8")
+    for path in sorted(COLAB_LISTS.glob("*.txt"))
+}
+"""Every list of versions, by the name of its file; those in tools/colab are for `make colab` and `make newest`."""
 
 
 def locked() -> dict[str, set[Version]]:
@@ -72,9 +79,10 @@ def lower_bounds() -> dict[str, SpecifierSet]:
     }
 
 
-def test_every_requirement_of_the_lock_is_pinned_and_hashed():
-    assert len(LOCK_ENTRIES) > 50
-    for entry in LOCK_ENTRIES:
+@pytest.mark.parametrize("name", LISTS)
+def test_every_requirement_of_a_list_is_pinned_and_hashed(name):
+    assert len(entries(LISTS[name])) > 50
+    for entry in entries(LISTS[name]):
         requirement, *hashes = entry.split(" --hash")
         specifiers = list(Requirement(requirement).specifier)
         assert [specifier.operator for specifier in specifiers] == ["=="], entry
@@ -83,8 +91,9 @@ def test_every_requirement_of_the_lock_is_pinned_and_hashed():
         assert all(HASH.fullmatch(f"--hash{rest}") for rest in hashes), entry
 
 
-def test_the_lock_names_no_index_no_host_and_no_folder():
-    rest = HASH.sub("", LOCK_TEXT)
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_names_no_index_no_host_and_no_folder(name):
+    rest = HASH.sub("", LISTS[name])
     for word in (
         "://",
         "--index",
@@ -133,9 +142,24 @@ def test_the_lock_keeps_what_is_asked_for():
                 assert versions == {Version(specifier.version)}
 
 
+def test_make_colab_runs_on_colabs_own_versions():
+    held = dict(
+        entry.split(" ")[0].split("==") for entry in entries(LISTS["colab"])
+    )
+    assert COLAB.items() <= held.items()
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "keras"])
+def test_make_newest_runs_on_newer_versions_than_colabs(name):
+    held = dict(
+        entry.split(" ")[0].split("==") for entry in entries(LISTS["newest"])
+    )
+    assert Version(held[name]) > Version(COLAB[name])
+
+
 def test_the_lock_and_colab_satisfy_what_the_library_asks_for():
     bounds = lower_bounds()
-    assert set(bounds) == set(COLAB)
+    assert set(bounds) == set(COLAB) - {"ipykernel"}
     for name, bound in bounds.items():
         assert {specifier.operator for specifier in bound} == {">="}, (
             "lower bounds only, or Colab would reinstall"

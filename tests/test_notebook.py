@@ -1,7 +1,9 @@
 """What the chapters call: sources, errors, claims and tables, inside a notebook and outside of one."""
 
+import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -289,3 +291,53 @@ def test_setup_inside_ipython_draws_inline_and_keeps_quiet():
     backend, level, logged = result.stdout.split()[-3:]
     assert "inline" in backend
     assert (level, logged) == ("3", "40")
+
+
+def test_setup_prints_nothing_outside_colab(capsys):
+    notebook.setup()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_setup_prints_one_line_in_colab(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    notebook.setup()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == notebook.environment()
+    for name in ("lenet5lib", "TensorFlow", "Keras", "Python"):
+        assert f"{name} " in line
+    assert line.endswith(("device: CPU", "device: GPU"))
+
+
+def test_a_runtime_without_tensorflow_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    said = notebook.environment()
+    assert said.startswith("This runtime has no ")
+    assert "Choose another runtime type" in said
+
+
+def test_runs_are_kept_on_drive_in_colab_only(monkeypatch):
+    monkeypatch.setenv("LENET5_RUNS", "elsewhere")
+    with pytest.raises(
+        ValueError, match=r"expected a notebook in Colab.*LENET5_RUNS"
+    ):
+        notebook.keep_on_drive()
+    mounted = []
+    colab = types.ModuleType("google.colab")
+    colab.drive = types.SimpleNamespace(mount=mounted.append)
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    notebook.keep_on_drive()
+    assert mounted == ["/content/drive"]
+    assert notebook.run_dir("a") == Path("/content/drive/MyDrive/lenet5-runs/a")
+
+
+def test_what_c_code_writes_to_stderr_is_dropped_and_errors_are_not(capfd):
+    def fail():
+        with notebook._without_stderr():
+            os.write(2, b"within\n")
+            raise ZeroDivisionError
+
+    os.write(2, b"before\n")
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "before\nafter\n"

@@ -1,9 +1,13 @@
 """Run every chapter anew and store its outputs: `make notebooks`, or with names, `python tools/notebooks.py 02 05`.
 
 What must not be stored is dropped (stderr, time stamps, editor state), and the rest is brought to one form, so that running
-twice changes nothing outside cells tagged `nbval-ignore-output`. Nothing is stored if a cell fails or a claim is false.
+twice on one machine changes nothing. What cannot repeat stands in cells tagged `nbval-ignore-output`, or `measured` where a
+figure shows such numbers; their stored output is kept, unless their source has changed or `--fresh` is given. Nothing is
+stored if a cell fails or a claim is false.
 """
 
+import copy
+import hashlib
 import os
 import sys
 import tempfile
@@ -16,11 +20,20 @@ from nbclient import NotebookClient
 BOOK = Path(__file__).resolve().parent.parent / "book"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
+KEPT = {"nbval-ignore-output", "measured"}
+"""The tags of cells whose output differs from run to run."""
 
 
-def run(path: Path, folder: str) -> list[str]:
-    """Execute a chapter in a folder and store it; return what was wrong, and store nothing if anything was."""
+def run(path: Path, folder: str, fresh: bool = False) -> list[str]:
+    """Execute a chapter in a folder and store it; return what was wrong, and store nothing if anything was.
+
+    Args:
+        path: the chapter.
+        folder: where it runs.
+        fresh: store also anew what differs from run to run.
+    """
     notebook = nbformat.read(path, as_version=4)
+    stored = {} if fresh else kept_outputs(notebook)
     NotebookClient(
         notebook,
         timeout=1200,
@@ -32,12 +45,35 @@ def run(path: Path, folder: str) -> list[str]:
     wrong = [
         f"{path.name}, cell {n}: {fault}"
         for n, cell in enumerate(notebook.cells)
-        for fault in faults(cell)
+        for fault in faults(cell) + other_digits(cell)
     ]
     if not wrong:
+        for cell in filter(varies, notebook.cells):
+            cell.outputs = stored.get(digest(cell), cell.outputs)
+            cell.metadata["output_of"] = digest(cell)
+        normalise(notebook)
         nbformat.validate(notebook)
         nbformat.write(notebook, path)
     return wrong
+
+
+def digest(cell: nbformat.NotebookNode) -> str:
+    """Return a short digest of a cell's source, kept with its output so that a changed source is known."""
+    return hashlib.sha256(cell.source.rstrip().encode()).hexdigest()[:16]
+
+
+def varies(cell: nbformat.NotebookNode) -> bool:
+    """Whether the cell's tags say that its output differs from run to run."""
+    return bool(KEPT & set(cell.metadata.get("tags", [])))
+
+
+def kept_outputs(notebook: nbformat.NotebookNode) -> dict[str, list]:
+    """Return the stored outputs that differ from run to run, by the digest of the source that made them."""
+    return {
+        digest(cell): copy.deepcopy(cell.outputs)
+        for cell in notebook.cells
+        if varies(cell) and cell.metadata.get("output_of") == digest(cell)
+    }
 
 
 def normalise(notebook: nbformat.NotebookNode) -> None:
@@ -53,8 +89,8 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
         cell.metadata = nbformat.from_dict(
             {
                 key: cell.metadata[key]
-                for key in ("tags", "mystnb")
-                if key in cell.metadata
+                for key in ("tags", "mystnb", "output_of")
+                if key in cell.metadata and (key != "output_of" or varies(cell))
             }
         )
         if cell.cell_type == "code":
@@ -107,8 +143,20 @@ def faults(cell: nbformat.NotebookNode) -> list[str]:
     return found
 
 
-def main(names: list[str]) -> int:
+def other_digits(cell: nbformat.NotebookNode) -> list[str]:
+    """Return what forbids storing a cell in the book: it was run on other digits than MNIST."""
+    return [
+        f"{line} Stored outputs come from MNIST: set LENET5_MNIST to its file."
+        for output in cell.get("outputs", [])
+        if output.get("name") == "stdout"
+        for line in output.text.splitlines()
+        if line.startswith("Data: ") and not line.startswith("Data: MNIST;")
+    ]
+
+
+def main(arguments: list[str]) -> int:
     """Run the chapters whose names begin so, or all; return 1 if anything was wrong."""
+    names = [name for name in arguments if name != "--fresh"]
     chapters = [
         path
         for path in sorted(BOOK.glob("*.ipynb"))
@@ -121,7 +169,7 @@ def main(names: list[str]) -> int:
     ):  # Chapters share their runs in it.
         for path in chapters:
             print(path.name, flush=True)
-            wrong += run(path, folder)
+            wrong += run(path, folder, fresh="--fresh" in arguments)
     print("\n".join(wrong))
     return 1 if wrong else 0
 

@@ -1,0 +1,418 @@
+"""The exercises: every solution passes, no stub and no mistake ends in a traceback, typical mistakes get their own hint."""
+
+import ast
+import contextlib
+import inspect
+import io
+import json
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lenet5lib import exercises, spec
+from lenet5lib.exercises import Hint, Number, Unanswered
+from lenet5lib.spec import LENET5
+
+BOOK = Path(__file__).resolve().parent.parent / "book"
+CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
+FOLDED = re.compile(
+    r"<details>\n<summary>Solution ([\d.]+)</summary>\n\n```python\n(.*?)\n```\n\n(.+)\n\n</details>\Z",
+    re.DOTALL,
+)
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+def is_exercise(cell):
+    return "exercise" in cell["metadata"].get("tags", [])
+
+
+def triples():
+    """Yield (chapter, number as in "03.2", text, stub cell, solution cell) for each exercise of the book."""
+    for path in CHAPTERS:
+        cells = read(path)
+        for n, cell in enumerate(cells):
+            if is_exercise(cell):
+                number = re.search(r'exercises\.check\("([\d.]+)", ', source(cell))[
+                    1
+                ]
+                yield path, number, cells[n - 1], cell, cells[n + 1]
+
+
+FOUND = list(triples())
+each = pytest.mark.parametrize(
+    ("path", "number", "text", "stub", "solution"),
+    FOUND,
+    ids=[number for _, number, *_ in FOUND],
+)
+
+
+def namespace(path):
+    """Return what a chapter imports, without running anything else of it."""
+    names = {}
+    for cell in read(path):
+        if cell["cell_type"] == "code" and not is_exercise(cell):
+            for node in ast.parse(source(cell)).body:
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    exec(ast.unparse(node), names)
+    return names | {"exercises": exercises, "LENET5": LENET5}
+
+
+def printed(code, names):
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        exec(code, names)
+    return said.getvalue()
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_ends_with_two_exercises_or_more_numbered_in_order(path):
+    numbers = [number for chapter, number, *_ in FOUND if chapter == path]
+    assert len(numbers) >= 2
+    assert numbers == [f"{path.stem[:2]}.{n + 1}" for n in range(len(numbers))]
+    assert source(read(path)[-3 * len(numbers) - 1]).startswith("## Exercises\n")
+
+
+def test_every_exercise_of_the_library_is_in_the_book():
+    with pytest.raises(ValueError, match="there is no exercise 'all'"):
+        exercises.find("all")
+    assert sorted(exercises.EXERCISES) == [number for _, number, *_ in FOUND]
+
+
+@each
+def test_text_stub_and_solution_bear_one_number(path, number, text, stub, solution):
+    shown = f"{int(number[:2])}{number[2:]}"
+    assert source(text).startswith(f"**Exercise {shown}: ")
+    assert FOLDED.match(source(solution))[1] == shown
+    assert source(stub).count("exercises.check(") == 1
+
+
+@each
+def test_a_solution_passes(path, number, text, stub, solution):
+    code = FOLDED.match(source(solution))[2]
+    said = printed(code, namespace(path))
+    assert said == f"✓ {int(number[:2])}{number[2:]} Right.\n"
+
+
+@each
+def test_an_untouched_stub_prints_what_is_asked(path, number, text, stub, solution):
+    said = printed(source(stub), {"exercises": exercises})
+    asked = exercises.find(number).asked
+    assert "No answer yet; expected" in said
+    assert asked in " ".join(said.split())
+    (stored,) = stub["outputs"]
+    assert "".join(stored["text"]) == said
+
+
+ODD = [
+    *(0, -1, 1.5, 10**30, True, float("nan"), 1j, "61,706", "", b"x"),
+    *([], (), {}, [1, 2], (1, 2), [[1, 2], [3, 4]], ["rename"], [None] * 3, object),
+    *(np.zeros(3), np.zeros((5, 5)), np.array("x"), spec, LENET5, spec.Pool("S2")),
+    *(
+        print,
+        len,
+        (lambda: 1),
+        (lambda *a: "x"),
+        (lambda *a: [1]),
+        (lambda *a: 1 / 0),
+    ),
+    *(
+        (lambda *a: a),
+        (lambda *a: a[0]),
+        (lambda *a: np.nan),
+        (lambda *a: object()),
+    ),
+]
+
+
+@each
+def test_no_answer_ends_in_a_traceback(path, number, text, stub, solution):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for answer in ODD:
+            right, hint = exercises.verdict(number, answer)
+            assert not right, answer
+            assert len(hint) > 20, answer
+
+
+WRONG = {
+    "01.1": {43_120_000: "bytes does a float32", 188_160_000: "held out"},
+    "01.3": {31: "one candidate fewer", 8: "5,000 digits"},
+    "02.1": {
+        13: "without the padding",
+        15: "one end only",
+        16: "Stops are one more",
+        18: "rounds up",
+    },
+    "02.2": {4_608: "biases", 320: "as deep as its input", 909_440: "image's size"},
+    "03.1": {
+        61_758: "C3 reads its maps",
+        62_556: "biases",
+        45_278: "valid padding",
+    },
+    "03.2": {
+        241_600: "2,416 parameters, not 1,516",
+        150_000: "biases",
+        1_516: "every stop",
+    },
+    "04.1": {
+        224_246: "optimizer alone",
+        336_366: "count of steps",
+        112_122: "after a step",
+    },
+    "05.1": {2_340: "last batch", 469: "one epoch", 2_344: "next epoch"},
+    "05.2": {0.1698: "label were 0", -2.1698: "never negative", 3.1304: "bits"},
+    "06.1": {
+        185_120: "for Adam",
+        61_708: "weights themselves",
+        123_412: "learning rate",
+    },
+    "07.1": {
+        0.0705: "one standard deviation",
+        0.001382: "a share",
+        0.2765: "end to end",
+    },
+    "07.2": {39_600: "one standard deviation", 39_004: "square of that factor"},
+    "14.1": {
+        10.3: "two operations",
+        82.7: "4 bytes",
+        24.7: "parameters have to be read",
+    },
+    "14.2": {2.4: "along one side", 2.56: "reads 8 + 5 − 1", 2.25: "gathered"},
+}
+"""Typical wrong numbers, worked out by hand, and words of the hint that each should get."""
+
+
+def test_every_number_exercise_has_two_typical_mistakes():
+    numbers = {n for n, wanted in exercises.EXERCISES.items() if wanted.is_number}
+    assert numbers == set(WRONG)
+    assert all(len(wrong) >= 2 for wrong in WRONG.values())
+
+
+@pytest.mark.parametrize("number", WRONG)
+def test_typical_mistakes_get_their_own_hints(number):
+    hints = []
+    for answer, words in WRONG[number].items():
+        right, hint = exercises.verdict(number, answer)
+        assert not right
+        assert words.lower() in hint.lower(), hint
+        hints.append(hint)
+    right, other = exercises.verdict(number, 987_654_321)
+    assert "too large" in other
+    assert len({*hints, other}) == len(hints) + 1
+
+
+def judged(number, answer):
+    right, hint = exercises.verdict(number, answer)
+    assert not right, f"{number} takes a wrong answer for right"
+    return hint
+
+
+ROWS, COLUMNS = np.indices((5, 7))
+SHORT = LENET5.change("C5", units=20)
+WRONG_FUNCTIONS = [
+    ("01.2", lambda x: (3.75, 1.0, 2.0), "two numbers"),
+    (
+        "01.2",
+        lambda x: [(axis * (x / x.sum())).sum() for axis in (COLUMNS, ROWS)],
+        "row comes first",
+    ),
+    (
+        "01.2",
+        lambda x: [(axis * (x > 0)).sum() / 2 for axis in (ROWS, COLUMNS)],
+        "Weigh each place",
+    ),
+    (
+        "01.2",
+        lambda x: [int((axis * (x / x.sum())).sum()) for axis in (ROWS, COLUMNS)],
+        "fraction",
+    ),
+    (
+        "01.2",
+        lambda x: [
+            (axis.astype("uint8") * x).sum() / x.sum() for axis in (ROWS, COLUMNS)
+        ],
+        "overflows",
+    ),
+    ("02.3", [[-1, 0, 1]] * 3, "Turn it"),
+    ("02.3", [[1, 1, 1], [0, 0, 0], [-1, -1, -1]], "sign"),
+    ("02.3", [[-2, -2, -2], [0, 0, 0], [2, 2, 2]], "[6.0, 6.0, 0.0]"),
+    ("02.3", [[1, 1, 1]] * 3, "expected 0 everywhere"),
+    ("02.3", [1, 2, 3], "shape (3,)"),
+    ("03.3", LENET5, "C5 alone has 48,120"),
+    ("03.3", spec.LENET5_32, "The input is 32×32×1"),
+    ("03.3", LENET5.change("Output", units=9), "expected ten sums"),
+    (
+        "03.3",
+        LENET5.change("C1", kernel_size=99, padding="valid"),
+        "do not fit together",
+    ),
+    (
+        "03.3",
+        spec.Architecture(
+            "d", (28, 28, 1), (spec.Pool("S2"), spec.Flatten(), spec.Dense("O", 10))
+        ),
+        "no convolution",
+    ),
+    ("04.2", LENET5, "expected those of the summary"),
+    ("04.3", lambda model: len(model.trainable_weights), "number of arrays"),
+    (
+        "04.3",
+        lambda model: (
+            model.count_params()
+            + sum(int(np.prod(v.shape)) for v in model.optimizer.variables)
+        ),
+        "optimizer",
+    ),
+    (
+        "04.3",
+        lambda model: sum(
+            int(np.prod(w.shape))
+            for w in model.trainable_weights
+            if len(w.shape) > 1
+        ),
+        "without the biases",
+    ),
+    ("05.3", lambda s: np.exp(s) / np.exp(s).sum(), "same number is taken"),
+    ("05.3", lambda s: np.exp(s), "Divide each"),
+    (
+        "05.3",
+        lambda s: (
+            np.exp(np.clip(s, -700, 700)) / np.exp(np.clip(s, -700, 700)).sum()
+        ),
+        "not the probabilities",
+    ),
+    (
+        "06.2",
+        lambda steps, digits, batch: divmod(steps, digits // batch),
+        "1,719 steps make an epoch, not 1,718",
+    ),
+    (
+        "06.2",
+        lambda steps, digits, batch: (steps // -(-digits // batch) + 1, 0),
+        "epochs that are finished",
+    ),
+    ("06.2", lambda *a: 3, "expected two numbers"),
+    (
+        "06.3",
+        ["delete the old", "write beside", "flush", "rename"],
+        "leaves no checkpoint",
+    ),
+    ("06.3", ["write beside", "rename"], "flushed first"),
+    ("06.3", ["write in place", "flush"], "half-written"),
+    ("06.3", ["write beside", "flush"], "still the old one"),
+    ("06.3", ["write", "flush"], "expected a list"),
+    ("07.3", lambda m: np.diag(m) / m.sum(axis=1), "shares that are right"),
+    ("07.3", lambda m: 1 - np.diag(m) / m.sum(axis=0), "columns"),
+    ("07.3", lambda m: m.sum(axis=1) - np.diag(m), "counts"),
+    ("08.1", (6, 22), "stops before"),
+    ("08.1", (8, 23), "without the padding"),
+    ("08.1", (8, 19), "12 rows"),
+    ("08.1", (0, 15), "begin elsewhere"),
+    ("08.2", lambda image, kernel, bias, row, column: 0.5, "random picture"),
+    ("08.3", lambda kernel: kernel, "between 0 and 1"),
+    ("08.3", lambda kernel: np.ones((5, 5)), "full ink"),
+    ("08.3", lambda kernel: (kernel < 0) * 1, "responds least"),
+    ("08.3", lambda kernel: np.zeros((5, 5)), "can be reached"),
+    ("14.3", lambda b: 106 * (b + 4) ** 2, "share it among"),
+    ("14.3", lambda b: 6 * (b + 4) ** 2, "products alone"),
+    ("14.3", lambda b: (b + 4) ** 2 * (1 + 100 / b**2), "six maps"),
+    ("14.3", lambda b: b**2 * (b + 4) ** 2 * (6 + 100 / b**2), "whole block"),
+]
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "words"),
+    WRONG_FUNCTIONS,
+    ids=[f"{number}-{n}" for n, (number, *_) in enumerate(WRONG_FUNCTIONS)],
+)
+def test_typical_mistakes_of_other_kinds_get_their_own_hints(number, answer, words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert words in judged(number, answer)
+
+
+def traced(image, kernel, bias, row, column, *, shift=2, squash=True):
+    padded = np.pad(image, 8)
+    row, column = row + 8 - shift, column + 8 - shift
+    total = (padded[row : row + 5, column : column + 5] * kernel).sum() + bias
+    return 1 / (1 + np.exp(-total)) if squash else total
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda *a: traced(*a, squash=False), "its sigmoid"),
+        (lambda i, k, b, r, c: traced(i, k, 0, r, c), "forgot the bias."),
+        (lambda *a: traced(*a, shift=0), "unit's own place"),
+        (lambda i, k, b, r, c: traced(i, k, b, c, r), "exchanged"),
+    ],
+)
+def test_a_wrong_trace_is_told_apart(answer, words):
+    assert words in judged("08.2", answer)
+    assert exercises.verdict("08.2", traced) == (True, "Right.")
+
+
+def test_the_summary_of_4_2_in_the_page_is_the_one_that_is_checked():
+    from lenet5lib.exercises.chapter_04 import SUMMARY
+
+    text = next(source(text) for _, number, text, *_ in FOUND if number == "04.2")
+    for name, shape, params in SUMMARY:
+        sizes = " × ".join(map(str, shape))
+        assert f"| {name} | {sizes} | {params:,} |" in text
+
+
+def test_the_checks_compute_the_right_numbers_and_do_not_hold_them():
+    for number, wanted in exercises.EXERCISES.items():
+        if wanted.is_number:
+            compute = inspect.getclosurevars(wanted.judge).nonlocals["compute"]
+            written = {
+                str(node.value)
+                for node in ast.walk(ast.parse(inspect.getsource(compute)))
+                if isinstance(node, ast.Constant)
+            }
+            assert str(compute().right) not in written, number
+            assert all(hint for hint in compute().wrong.values())
+
+
+def test_an_unknown_exercise_is_named_with_those_there_are():
+    with pytest.raises(
+        ValueError, match=r"no exercise '3\.2'; expected one of 01\.1, .*03\.2"
+    ):
+        exercises.check("3.2", 1)
+
+
+def test_a_number_may_be_any_kind_of_number_and_no_text():
+    known = Number(6, {5: "Nearly."}, "Count again.", tolerance=1e-3)
+    for six in (6, 6.0, np.int64(6), np.float32(6.001)):
+        assert exercises.judge_number(six, known) == ""
+    assert "without quotes" in exercises.judge_number("6", known)
+    assert exercises.judge_number(True, known).startswith("The answer is True")
+    assert exercises.judge_number(4, known) == "4 is too small. Count again."
+
+
+def test_a_function_is_called_on_copies_and_its_failure_is_a_hint():
+    values = np.zeros(3)
+
+    def spoil(array):
+        array += 1
+        return array
+
+    assert exercises.attempt(spoil, values).sum() == 3
+    assert values.sum() == 0
+    with pytest.raises(
+        Hint, match="fails with ZeroDivisionError: division by zero"
+    ):
+        exercises.attempt(lambda: 1 / 0)
+    with pytest.raises(Hint, match="expected a function"):
+        exercises.attempt(3)
+    with pytest.raises(Unanswered):
+        exercises.attempt(lambda: ...)
