@@ -81,7 +81,7 @@ def second_derivatives(
     *hidden, last = model.layers
     steps = [step for layer in hidden for step in _steps(layer)]
     closing, at_output = _output(last, loss)
-    values, passed = tf.convert_to_tensor(inputs), []
+    values, passed = tf.cast(inputs, model.compute_dtype), []
     for step in steps + closing:
         sums = step.linear(values, *step.weights)
         sums = sums if step.bias is None else sums + step.bias
@@ -167,9 +167,9 @@ def _average(layer: keras.layers.AveragePooling2D) -> _Step:
 
     A cell of the padding is no cell, as in TensorFlow.
     """
-    padding = layer.padding.upper()
-    ones = tf.ones((1, *layer.input.shape[1:3], 1))
-    window = tf.ones((*layer.pool_size, 1, 1))
+    padding, kind = layer.padding.upper(), layer.compute_dtype
+    ones = tf.ones((1, *layer.input.shape[1:3], 1), kind)
+    window = tf.ones((*layer.pool_size, 1, 1), kind)
     cells = tf.nn.conv2d(ones, window, layer.strides, padding)
     return _Step(
         lambda values, weight: weight * cells * layer(values), (1 / cells,)
@@ -214,9 +214,9 @@ def of_distances(values: tf.Tensor, codes: Any, j: float) -> tf.Tensor:
         h_k = Σ_i p_i d_ik² − (Σ_i p_i d_ik)² + 2 p_0
 
     It is exact. The first two terms are the variance of the slopes under the posterior, the rubbish class having slope 0.
-    The last is Σ_i ∂E/∂y_i · ∂²y_i/∂x_k²: the slopes of E, 1 − p_t for the label and −p_i for the others, add up to p_0. Both
-    are 0 or more, so nothing has to be dropped here to keep h from being negative. Where the rubbish class takes all, h is 2,
-    as it is everywhere for equation (8).
+    The last is Σ_i ∂E/∂y_i · ∂²y_i/∂x_k²: the slopes of E, 1 − p_t for the label and −p_i for the others, add up to p_0.
+    Both are 0 or more, so nothing has to be dropped here to keep h from being negative. Where the rubbish class takes all,
+    h is 2, as it is everywhere for equation (8).
 
     Args:
         values: x, (n, inputs).
@@ -278,9 +278,9 @@ def estimation_set(
 class DiagonalLevenbergMarquardt(keras.optimizers.Optimizer):
     """Stochastic diagonal Levenberg–Marquardt: w ← w − η / (µ + h) · g.
 
-    g is to be the gradient of the SUM of the digits' losses, not of their mean: then a batch of B digits takes B steps of one
-    digit each, all from the same place. A batch of one digit is the paper's own way, and a last batch of fewer digits is
-    right by itself.
+    g is to be the gradient of the SUM of the digits' losses, not of their mean: then a batch of B digits takes B steps of
+    one digit each, all from the same place. A batch of one digit is the paper's own way, and a last batch of fewer digits
+    is right by itself.
 
     The second derivatives h are the optimizer's state and are saved with it. They are infinite until they are first set, so
     that no weight moves of whose h nothing is known.
@@ -299,7 +299,7 @@ class DiagonalLevenbergMarquardt(keras.optimizers.Optimizer):
     # Assumption: batches of more than one digit, whose losses are added up; the paper steps after each digit.
 
     summed = True
-    """Says to whoever trains that the gradient is to be that of the losses' sum; Keras's own optimizers expect the mean's."""
+    """Says to whoever trains that the gradient is to be of the losses' sum; Keras's own optimizers expect the mean's."""
 
     def __init__(
         self,
