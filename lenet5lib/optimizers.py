@@ -215,8 +215,9 @@ def of_distances(values: tf.Tensor, codes: Any, j: float) -> tf.Tensor:
 
     It is exact. The first two terms are the variance of the slopes under the posterior, the rubbish class having slope 0.
     The last is Σ_i ∂E/∂y_i · ∂²y_i/∂x_k²: the slopes of E, 1 − p_t for the label and −p_i for the others, add up to p_0.
-    Both are 0 or more, so nothing has to be dropped here to keep h from being negative. Where the rubbish class takes all,
-    h is 2, as it is everywhere for equation (8).
+    Both are 0 or more, so nothing is dropped here. (The Gauss–Newton form of E as a function of y would drop the last, the
+    curvature of y itself, and leave 0 for equation (8), where the exact h is 2 everywhere. Where the rubbish class takes
+    all, h is 2 here too.)
 
     Args:
         values: x, (n, inputs).
@@ -229,9 +230,8 @@ def of_distances(values: tf.Tensor, codes: Any, j: float) -> tf.Tensor:
     differences = values[:, tf.newaxis] - tf.convert_to_tensor(codes)
     distances = tf.reduce_sum(differences**2, axis=2)
     rubbish = tf.fill((tf.shape(values)[0], 1), tf.cast(j, values.dtype))
-    shares = tf.nn.softmax(-tf.concat([distances, rubbish], axis=1))[
-        ..., tf.newaxis
-    ]
+    shares = tf.nn.softmax(-tf.concat([distances, rubbish], axis=1))
+    shares = shares[:, :, tf.newaxis]
     slopes = tf.pad(2 * differences, ((0, 0), (0, 1), (0, 0)))
     mean = tf.reduce_sum(shares * slopes, axis=1, keepdims=True)
     # As Σ p (d − mean)², which no rounding makes negative.
@@ -267,9 +267,8 @@ def estimation_set(
     ((4,), [0, 1, 2, 3, 4, 5])
     """
     # Assumption: the paper does not say which digits. They are drawn anew for each epoch.
-    own = np.random.SeedSequence(
-        [seed, epoch], spawn_key=(1,)
-    )  # No other's numbers.
+    # The key keeps these numbers apart from those that order and distort the digits.
+    own = np.random.SeedSequence([seed, epoch], spawn_key=(1,))
     drawn = np.random.default_rng(own).permutation(of)
     return np.sort(drawn[:count])
 
@@ -311,7 +310,7 @@ class DiagonalLevenbergMarquardt(keras.optimizers.Optimizer):
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         if not isinstance(mu, Real) or not 0 < mu < math.inf:
             raise ValueError(
-                f"mu is {mu!r}; expected a number above 0, which bounds the steps. The paper's is {MU}."
+                f"mu is {mu!r}; expected a number above 0, which bounds the steps. The default is {MU}."
             )
         self.mu = float(mu)
 

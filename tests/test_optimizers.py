@@ -536,7 +536,7 @@ def test_a_mu_that_is_not_above_zero_is_refused(mu):
     with pytest.raises(ValueError, match="mu is") as caught:
         DiagonalLevenbergMarquardt(mu=mu)
     assert str(caught.value) == (
-        f"mu is {mu!r}; expected a number above 0, which bounds the steps. The paper's is 0.02."
+        f"mu is {mu!r}; expected a number above 0, which bounds the steps. The default is 0.02."
     )
 
 
