@@ -111,12 +111,15 @@ class TrainableSubsampling(keras.layers.Layer):
         )
         self.bias = self.add_weight(shape=maps, name="bias", initializer="zeros")
 
+    def sums(self, values):
+        """Return the sum of each window, (batch, height // size, width // size, maps)."""
+        # As cells times the average: TensorFlow pools faster than it adds up windows.
+        averages = tf.nn.avg_pool2d(values, self.size, self.size, "VALID")
+        return prod(self.size) * averages
+
     def call(self, values):
         """Return (batch, height // size, width // size, maps)."""
-        # The sum as cells times the average: TensorFlow pools faster than it adds up windows.
-        averages = tf.nn.avg_pool2d(values, self.size, self.size, "VALID")
-        sums = prod(self.size) * averages
-        return self.activation(self.coefficient * sums + self.bias)
+        return self.activation(self.coefficient * self.sums(values) + self.bias)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `__init__` takes."""
@@ -205,12 +208,15 @@ class PartialConv2D(keras.layers.Layer):
             shape=(len(self.table),), name="bias", initializer="zeros"
         )
 
+    def sums(self, values, kernel):
+        """Return the convolution with a kernel as this layer stores it, (batch, rows, columns, out maps)."""
+        padded = tf.pad(kernel, ((0, 0), (0, 0), (0, 1)))
+        full = tf.gather(padded, self.positions, axis=2)
+        return tf.nn.conv2d(values, full, self.strides, self.padding.upper())
+
     def call(self, values):
         """Return (batch, rows, columns, out maps)."""
-        padded = tf.pad(self.kernel, ((0, 0), (0, 0), (0, 1)))
-        kernel = tf.gather(padded, self.positions, axis=2)
-        sums = tf.nn.conv2d(values, kernel, self.strides, self.padding.upper())
-        return self.activation(sums + self.bias)
+        return self.activation(self.sums(values, self.kernel) + self.bias)
 
     def get_config(self) -> dict[str, Any]:
         """Return what `__init__` takes."""

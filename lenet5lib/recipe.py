@@ -177,6 +177,12 @@ SCHEDULES: dict[str, type] = {
     schedule.kind: schedule for schedule in (OneCycle, Stairs, Plateau)
 }
 
+RATES_1998 = Stairs(((2, 5e-4), (3, 2e-4), (3, 1e-4), (4, 5e-5), (8, 1e-5)))
+"""The 1998 paper's rates of all weights, for 20 epochs of stochastic diagonal Levenberg–Marquardt; see `optimizers`.
+
+A rate is divided by µ + h of each weight, so these are no rates for Adam. Source: the 1998 paper, section III.B.
+"""
+
 
 @dataclass(frozen=True)
 class Distortion:
