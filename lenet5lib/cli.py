@@ -67,6 +67,8 @@ def _recipe(options: argparse.Namespace) -> recipe.Recipe:
         rate = recipe.OneCycle(rate, epochs)
     elif options.schedule == "plateau":
         rate = recipe.Plateau(rate)
+    elif options.schedule == "1998":
+        rate = recipe.RATES_1998
     return recipe.Recipe(
         batch_size=options.batch_size,
         learning_rate=rate,
@@ -74,6 +76,8 @@ def _recipe(options: argparse.Namespace) -> recipe.Recipe:
         distortion=recipe.AFFINE if options.distort else None,
         loss=options.loss,
         rubbish_distance=options.rubbish_distance,
+        optimizer=options.optimizer,
+        damping=options.damping,
     )
 
 
@@ -216,9 +220,10 @@ def parser() -> argparse.ArgumentParser:
     )
     added.add_argument(
         "--schedule",
-        choices=("constant", "one-cycle", "plateau"),
+        choices=("constant", "one-cycle", "plateau", "1998"),
         default="constant",
-        help="of the learning rate: constant (default); up and down again over all epochs; halved at each plateau",
+        help="of the learning rate: constant (default); up and down again over all epochs; halved at each plateau; the "
+        "paper's five steps",
     )
     added.add_argument(
         "--weight-decay",
@@ -226,6 +231,18 @@ def parser() -> argparse.ArgumentParser:
         default=0.0,
         metavar="SHARE",
         help="decoupled, of the kernels (default: 0)",
+    )
+    added.add_argument(
+        "--optimizer",
+        choices=("adam", "levenberg-marquardt"),
+        default="adam",
+        help="Adam (default), or the stochastic diagonal Levenberg–Marquardt of the paper",
+    )
+    added.add_argument(
+        "--damping",
+        type=float,
+        metavar="MU",
+        help="the µ of Levenberg–Marquardt",
     )
     added.add_argument(
         "--loss",
@@ -323,8 +340,14 @@ def command(record: records.Record, run_dir: str) -> str:
         words += ["--schedule", rate.kind, "--learning-rate", rate.peak]
     elif isinstance(rate, recipe.Plateau):
         words += ["--schedule", rate.kind, "--learning-rate", rate.rate]
+    elif rate == recipe.RATES_1998:
+        words += ["--schedule", "1998"]
     elif rate != 0.001:
         words += ["--learning-rate", rate]
+    if chosen.optimizer != "adam":
+        words += ["--optimizer", chosen.optimizer]
+    if chosen.damping:
+        words += ["--damping", chosen.damping]
     if chosen.weight_decay:
         words += ["--weight-decay", chosen.weight_decay]
     if chosen.distortion:

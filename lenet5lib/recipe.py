@@ -38,6 +38,8 @@ def require_number(
 
 LOSSES = ("cross-entropy", "maximum likelihood", "maximum a posteriori")
 """The losses by their names; `losses` computes them."""
+OPTIMIZERS = ("adam", "levenberg-marquardt")
+"""The optimizers by their names: Keras's Adam, and the 1998 paper's, which is in `optimizers`."""
 
 
 def require_rate(what: str, value: Any) -> float:
@@ -231,6 +233,8 @@ class Recipe:
         distortion: what is done to each training digit, anew in each epoch; None for nothing.
         loss: one of `LOSSES`; None for the one that goes with the network's output, see `losses.choose`.
         rubbish_distance: the j of the paper's equation (9); None for the library's value.
+        optimizer: one of `OPTIMIZERS`.
+        damping: the µ of the Levenberg–Marquardt optimizer, above 0; None for the library's value.
 
     Raises:
         ValueError: a value that cannot be; the text says what came and what was expected.
@@ -242,6 +246,8 @@ class Recipe:
     distortion: Distortion | None = None
     loss: str | None = None
     rubbish_distance: float | None = None
+    optimizer: str = "adam"
+    damping: float | None = None
 
     def __post_init__(self) -> None:
         require_size("batch_size", self.batch_size)
@@ -257,6 +263,16 @@ class Recipe:
             require_choice("loss", self.loss, LOSSES)
         if self.rubbish_distance is not None:
             require_rate("rubbish_distance", self.rubbish_distance)
+        require_choice("optimizer", self.optimizer, OPTIMIZERS)
+        if self.damping is not None:
+            require_rate("damping", self.damping)
+        adam = self.optimizer == "adam"
+        if self.damping is not None if adam else self.weight_decay:
+            field = "damping" if adam else "weight_decay"
+            raise ValueError(
+                f"{field} is {getattr(self, field)}, but {self.optimizer} has none. Leave it out, or choose the other "
+                "optimizer."
+            )
 
     def rates(
         self, steps: np.ndarray, steps_an_epoch: int, val_losses: Sequence[float]

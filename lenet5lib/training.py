@@ -34,6 +34,7 @@ from lenet5lib import (
     files,
     losses,
     models,
+    optimizers,
     records,
 )
 from lenet5lib.blocks import Form
@@ -119,7 +120,7 @@ def train(
     watch_test: bool = False,
     report: Callable[[str], Any] | None = print,
 ) -> Run:
-    """Train with Adam, keep the best weights, and resume what the folder holds.
+    """Train, keep the best weights, and resume what the folder holds.
 
     After each epoch the folder holds `last.weights.h5` (weights, optimizer and record), `previous.weights.h5` (the same, of
     the save before), `best.weights.h5` (weights of the lowest validation loss) and `record.json`. Ctrl-C and SIGTERM end
@@ -324,11 +325,14 @@ def _form(
 
 def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
     """Give the model its optimizer, the optimizer's state built so that loading can fill it."""
-    first = float(recipe.rates(np.zeros(1), 1, [])[0])
-    optimizer = keras.optimizers.Adam(
-        first, weight_decay=recipe.weight_decay or None
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    rate = float(recipe.rates(np.zeros(1), 1, [])[0])
+    if recipe.optimizer == "adam":
+        decay = recipe.weight_decay or None
+        optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+    else:
+        mu = optimizers.MU if recipe.damping is None else recipe.damping
+        optimizer = optimizers.DiagonalLevenbergMarquardt(rate, mu)
     model.compile(optimizer)
     optimizer.build(model.trainable_variables)
     return model
@@ -568,11 +572,13 @@ class _Loop:
     ) -> None:
         self.form, self.recipe, self.seed = form, recipe, seed
         self.batch_size = min(int(recipe.batch_size), len(digits))
+        self.model, self.loss = model, loss
         self.images = data.fit(digits.images, model.input_shape[1:])
         self.pixels = None
         labels = tf.constant(digits.labels.astype(np.int32))
         variables = model.trainable_variables
         optimizer = model.optimizer
+        summed = getattr(optimizer, "summed", False)
         random = [layer for layer in model.layers if hasattr(layer, "step")]
 
         def step(pixels, rows, rate):
@@ -587,11 +593,12 @@ class _Loop:
             with tf.GradientTape() as tape:
                 outputs = form(tf.gather(pixels, chosen), training=True)
                 each = weights * loss(truth, outputs)
-                mean = tf.reduce_sum(each) / tf.reduce_sum(weights)
-            optimizer.apply(tape.gradient(mean, variables), variables)
+                total = tf.reduce_sum(each)
+                goal = total if summed else total / tf.reduce_sum(weights)
+            optimizer.apply(tape.gradient(goal, variables), variables)
             answers = tf.argmax(loss.best * outputs, 1, tf.int32)
             hits = (answers == truth) & there
-            return tf.reduce_sum(each), tf.reduce_sum(tf.cast(hits, tf.int32))
+            return total, tf.reduce_sum(tf.cast(hits, tf.int32))
 
         def steps(pixels, batches, rates, count):
             """Take the first `count` of these steps; return the sum of the digits' losses and the number right."""
@@ -615,13 +622,23 @@ class _Loop:
 
     def arranged(self, epoch: int) -> tf.Tensor:
         """Return an epoch's training digits, distorted where the recipe says so, laid out for the form."""
-        distortion = self.recipe.distortion
-        if distortion:
-            images = distortions.distort(self.images, distortion, self.seed, epoch)
-            self.pixels = tf.constant(self.form.arrange(images))
-        elif self.pixels is None:
-            self.pixels = tf.constant(self.form.arrange(self.images))
+        if self.recipe.distortion or self.pixels is None:
+            self.pixels = tf.constant(self.form.arrange(self.distorted(epoch)))
         return self.pixels
+
+    def distorted(self, epoch: int, rows: Any = slice(None)) -> np.ndarray:
+        """Return an epoch's training digits, or those in these rows, distorted where the recipe says so."""
+        distortion = self.recipe.distortion
+        if distortion is None:
+            return self.images[rows]
+        return distortions.distort(self.images, distortion, self.seed, epoch)[rows]
+
+    def estimate(self, epoch: int) -> None:
+        """Give the Levenberg–Marquardt optimizer the second derivatives that it divides by for an epoch."""
+        rows = optimizers.estimation_set(self.seed, epoch, of=len(self.images))
+        inputs = models.prepared(self.model, self.distorted(epoch, rows))
+        found = optimizers.second_derivatives(self.model, self.loss, inputs)
+        self.model.optimizer.set_second_derivatives(found)
 
     def epoch(
         self,
@@ -644,6 +661,8 @@ class _Loop:
         rates = self.rates(epoch, val_losses, len(calls))
         pixels = self.arranged(epoch)
         done = len(begun["losses"])
+        if self.recipe.optimizer == "levenberg-marquardt" and done == 0:
+            self.estimate(epoch)  # Within an epoch they are in the checkpoint.
         for number in range(done, len(calls)):
             call = calls[number]
             loss, right = (

@@ -118,6 +118,20 @@ def test_what_has_its_default_is_left_out():
             "weight_decay is -1; expected a number of 0 or more",
         ),
         (lambda: Recipe(distortion=2), "distortion is 2; expected a Distortion"),
+        (lambda: Recipe(loss="hinge"), "loss is 'hinge'; expected one of cross"),
+        (
+            lambda: Recipe(rubbish_distance=0),
+            "rubbish_distance is 0; expected a number above 0",
+        ),
+        (lambda: Recipe(optimizer="sgd"), "optimizer is 'sgd'; expected one of"),
+        (
+            lambda: Recipe(damping=0.1),
+            "damping is 0.1, but adam has none. Leave it out",
+        ),
+        (
+            lambda: Recipe(optimizer="levenberg-marquardt", weight_decay=0.1),
+            "weight_decay is 0.1, but levenberg-marquardt has none",
+        ),
         (lambda: OneCycle(0, 3), "peak of OneCycle is 0; expected a number above"),
         (lambda: OneCycle(1, 0), "epochs of OneCycle is 0; expected 1 or more"),
         (

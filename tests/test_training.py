@@ -19,6 +19,7 @@ from lenet5lib import (
     checkpoint,
     data,
     files,
+    losses,
     models,
     records,
     reference,
@@ -26,7 +27,7 @@ from lenet5lib import (
 )
 from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
 from lenet5lib.recipe import Distortion, OneCycle, Plateau, Recipe, Stairs
-from lenet5lib.spec import LENET5, LENET5_32
+from lenet5lib.spec import LENET5, LENET5_32, LENET5_1998, Dropout
 from lenet5lib.training import RunError
 
 FIELDS = {field.name for field in dataclasses.fields(Recipe)}
@@ -751,24 +752,109 @@ RECIPES = {
 }
 
 
-@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+DROPOUT = dataclasses.replace(
+    RELU, layers=(*RELU.layers[:-1], Dropout("Dropout", 0.5), RELU.layers[-1])
+)
+CASES = {
+    **{name: (RELU, recipe, "plain") for name, recipe in RECIPES.items()},
+    "dropout": (DROPOUT, Recipe(), "plain"),
+    "dropout and all, on blocks": (DROPOUT, RECIPES["all"], "blocks"),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_run_stopped_within_epochs_ends_the_same_with_any_recipe(
-    tmp_path, monkeypatch, recipe
+    tmp_path, monkeypatch, case
 ):
+    architecture, recipe, form = case
     monkeypatch.setattr(training, "STEPS_A_CALL", 2)
-    train(tmp_path / "whole", 3, recipe=recipe)
+    common = {"architecture": architecture, "recipe": recipe, "form": form}
+    train(tmp_path / "whole", 3, **common)
     monkeypatch.setattr(training, "_Loop", Interrupted)
     for after in (4, 7, 8):
         monkeypatch.setattr(Interrupted, "after", after)
         with pytest.raises(training.Stopped):
-            train(tmp_path / "parts", 3, recipe=recipe)
+            train(tmp_path / "parts", 3, **common)
     monkeypatch.setattr(Interrupted, "after", 0)
-    train(tmp_path / "parts", 3, recipe=recipe)
+    train(tmp_path / "parts", 3, **common)
     small.assert_same_run(tmp_path / "parts", tmp_path / "whole")
     # And it is another training than the usual one: the recipe has been followed.
     train(tmp_path / "usual", 1)
     other = records.read(tmp_path / "usual").epochs[0]
     assert records.read(tmp_path / "whole").epochs[0]["loss"] != other["loss"]
+
+
+PAPERS = Recipe(
+    10, 2e-5, optimizer="levenberg-marquardt", distortion=MOVED, damping=0.02
+)
+
+
+@pytest.mark.parametrize("form", ["plain"])
+def test_the_network_and_the_optimizer_of_1998_resume_exactly(
+    tmp_path, monkeypatch, form
+):
+    """Stopped at the end of an epoch and within one: the second derivatives are estimated anew, or in the checkpoint."""
+    splits = small.splits().small(200, 20)
+    options = {"architecture": LENET5_1998, "splits": splits, "recipe": PAPERS}
+    monkeypatch.setattr(training, "STEPS_A_CALL", 4)
+    train(tmp_path / "whole", 3, **options)
+    train(tmp_path / "parts", 1, **options)
+    monkeypatch.setattr(training, "_Loop", Interrupted)
+    monkeypatch.setattr(Interrupted, "after", 2)
+    with pytest.raises(training.Stopped):
+        train(tmp_path / "parts", 3, **options)
+    monkeypatch.setattr(Interrupted, "after", 0)
+    run = train(tmp_path / "parts", 3, **options)
+    whole = training.load_model(tmp_path / "whole", LAST)
+    assert values(run.model.variables) == values(whole.variables)
+    assert small.metrics(records.read(tmp_path / "parts")) == small.metrics(
+        records.read(tmp_path / "whole")
+    )
+    losses = run.record.column("loss")
+    assert losses[2] < losses[0]
+
+
+def test_the_network_of_1998_is_measured_by_its_distances(tmp_path):
+    run = train(tmp_path, 1, architecture=LENET5_1998, splits=small.splits())
+    digits = small.splits().validation
+    distances = np.asarray(run.model(models.prepared(run.model, digits.images)))
+    each = [
+        reference.maximum_a_posteriori(row, label, losses.RUBBISH_DISTANCE)
+        for row, label in zip(distances, digits.labels, strict=True)
+    ]
+    last = run.record.epochs[-1]
+    assert last["val_loss"] == pytest.approx(np.mean(each), rel=1e-4)
+    right = (distances.argmin(axis=1) == digits.labels).mean()
+    assert last["val_accuracy"] == right
+    found = models.predict(run.model, digits.images)
+    assert (found.argmax(axis=1) == distances.argmin(axis=1)).all()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "loss", "text"),
+    [
+        (
+            LENET5_1998,
+            {"loss": "cross-entropy"},
+            "loss is 'cross-entropy', but LeNet-5 .* gives distances; expected maximum a posteriori or maximum likelihood",
+        ),
+        (
+            LENET5,
+            {"loss": "maximum likelihood"},
+            "gives probabilities; expected cross-entropy",
+        ),
+        (
+            LENET5,
+            {"rubbish_distance": 3.0},
+            "rubbish_distance is 3.0, but cross-entropy has none",
+        ),
+    ],
+)
+def test_a_loss_that_does_not_fit_the_output_is_refused(
+    tmp_path, architecture, loss, text
+):
+    with pytest.raises(ValueError, match=text):
+        train(tmp_path, 1, architecture=architecture, **loss)
 
 
 @pytest.mark.parametrize("name", ["one cycle, weight decay", "stairs", "plateau"])
