@@ -39,12 +39,12 @@ class DamagedError(CheckpointError):
 
 def save(
     model: keras.Model,
-    record: Record,
+    record: Record | str,
     path: Path,
     with_optimizer: bool = True,
     previous: Path | None = None,
 ) -> None:
-    """Save weights, optimizer (unless told otherwise) and record as one file, in one step.
+    """Save weights, optimizer (unless told otherwise) and record (or its JSON text) as one file, in one step.
 
     With `previous`, what `path` held before is kept under that name: the new file is on the disk before the older one is
     given up, so that at every instant two whole checkpoints are there.
@@ -57,7 +57,8 @@ def save(
     memory = _Memory()
     model.save_weights(memory)
     with h5py.File(memory, "r+") as file:
-        file.attrs[RECORD_ATTRIBUTE] = _chunks(record.to_json())
+        text = record if isinstance(record, str) else record.to_json()
+        file.attrs[RECORD_ATTRIBUTE] = _chunks(text)
     try:
         with files.replacing(path) as temporary:
             temporary.write_bytes(memory.getvalue() + _seal(memory.getvalue()))

@@ -535,19 +535,25 @@ def _save(model: keras.Model, record: Record, run_dir: Path) -> None:
         or newest["val_loss"] < record.best["val_loss"]
     ):
         record.best = {"epoch": newest["epoch"], "val_loss": newest["val_loss"]}
-        checkpoint.save(model, record, run_dir / BEST, with_optimizer=False)
-    _save_last(model, record, run_dir)
+        text = record.to_json()
+        checkpoint.save(model, text, run_dir / BEST, with_optimizer=False)
+        _save_last(model, record, run_dir, text)
+    else:
+        _save_last(model, record, run_dir)
 
 
-def _save_last(model: keras.Model, record: Record, run_dir: Path) -> None:
-    """Save the checkpoint, keeping the one before, then the record."""
-    checkpoint.save(model, record, run_dir / LAST, previous=run_dir / PREVIOUS)
-    _write_record(record, run_dir)
+def _save_last(
+    model: keras.Model, record: Record, run_dir: Path, text: str | None = None
+) -> None:
+    """Save the checkpoint, keeping the one before, then the record; of a long run its text is not made more than once."""
+    text = text or record.to_json()
+    checkpoint.save(model, text, run_dir / LAST, previous=run_dir / PREVIOUS)
+    _write_record(record, run_dir, text)
 
 
-def _write_record(record: Record, run_dir: Path) -> None:
+def _write_record(record: Record, run_dir: Path, text: str | None = None) -> None:
     """Write `record.json`, unless it is as it should be: a program that died before it wrote it left an older one."""
-    path, contents = run_dir / records.NAME, record.to_json().encode()
+    path, contents = run_dir / records.NAME, (text or record.to_json()).encode()
     try:
         if not path.exists() or path.read_bytes() != contents:
             files.write(path, contents)

@@ -147,3 +147,15 @@ def test_ratios_on_a_page_are_the_records():
         for pair in ("32 vs article-32", "32 vs torch-32", "128 vs torch-128")
     ]
     assert f"{quoted[0]}, {quoted[1]} and {quoted[2]} times as fast" in text
+
+
+def test_saving_after_every_epoch_costs_less_than_the_two_per_cent_that_chapter_6_says():
+    result = speed.recorded("saving")
+    assert result["data"] == "MNIST"
+    assert result["cores kept busy by others"] < 0.2
+    for batch in ("batch 32", "batch 128"):
+        for name in ("saving", "saving at 200"):
+            share = result[batch][f"share of {name}"]
+            assert 0.001 < share < 0.02
+            ratio = result[batch][name] / result[batch]["epoch"]
+            assert share == pytest.approx(ratio, rel=0.2)
