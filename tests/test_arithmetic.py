@@ -813,6 +813,7 @@ ALLOWED = {
     "resuming": MODEL | {"checkpoint", "training", "recipe"},
     "evaluation": MODEL | {"checkpoint", "training"},
     "speed": COUNTING | {"blocks"},
+    "symmetry": set(),
     "plots": COUNTING | FILES,
     "notebook": MODEL
     | {"checkpoint", "article", "training", "evaluation", "plots"},
@@ -844,6 +845,7 @@ OUTSIDE = {
     "resuming": {"keras", "numpy", "pandas", "tensorflow"},
     "evaluation": {"keras", "numpy", "pandas", "scipy", "sklearn"},
     "speed": {"numpy", "pandas", "tensorflow"},
+    "symmetry": {"keras", "numpy"},
     "plots": {"matplotlib", "numpy"},
     "notebook": {"IPython", "matplotlib", "matplotlib_inline", "numpy", "pandas"},
     "cli": {"matplotlib", "numpy"},
