@@ -915,5 +915,5 @@ def rubbish_class(
     left.set_xlabel("distance of the right code")
     left.set_ylabel("loss (nats a digit)")
     right.set_xlabel("distance of a wrong code")
-    right.set_ylabel("push on it (nats a unit of distance)")
+    right.set_ylabel("push away (nats a unit)")
     return figure
