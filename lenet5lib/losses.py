@@ -108,11 +108,6 @@ class MaximumAPosteriori:
 Loss = CrossEntropy | MaximumLikelihood | MaximumAPosteriori
 
 
-def for_keras(loss: Loss) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Return a loss as `model.compile` takes it: Keras makes a scope of a loss's name, and a scope's name has no spaces."""
-    return loss.__call__
-
-
 def posterior(distances: np.ndarray, j: float = RUBBISH_DISTANCE) -> np.ndarray:
     """Return the probability of each digit: e^(−y_i) / (e^(−j) + Σ_k e^(−y_k)).
 
@@ -139,3 +134,8 @@ def posterior(distances: np.ndarray, j: float = RUBBISH_DISTANCE) -> np.ndarray:
     nearest = np.arange(len(found)), distances.argmin(axis=1)
     found[nearest] = np.maximum(found[nearest], np.nextafter(0.0, 1.0))
     return found
+
+
+def for_keras(loss: Loss) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return a loss as `model.compile` takes it: Keras makes a scope of a loss's name, and a scope's name has no spaces."""
+    return loss.__call__
