@@ -7,6 +7,7 @@ digit, (n,), in nats; the mean over a batch is the trainer's to take. Chapter 11
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from numbers import Real
 from typing import Any, ClassVar
@@ -58,7 +59,7 @@ class MaximumLikelihood:
 
     It is the squared error of F6 against the code. Nothing keeps the distances from other codes large.
 
-    Source: the 1998 paper, equation (8).
+    Source: the 1998 paper, equation (8); chapter 11, equation (11.2).
     """
 
     name: ClassVar[str] = "maximum likelihood"
@@ -81,7 +82,7 @@ class MaximumAPosteriori:
         j: above 0, the distance of a rubbish class to which a pattern that is no digit would belong. A code much further
             than j is not pushed away any more.
 
-    Source: the 1998 paper, equation (9).
+    Source: the 1998 paper, equation (9); chapter 11, equation (11.3).
 
     Raises:
         ValueError: j is not above 0.
@@ -157,7 +158,7 @@ def posterior(distances: np.ndarray, j: float = RUBBISH_DISTANCE) -> np.ndarray:
     Returns:
         float64 (n, 10); each row sums to less than 1.
 
-    Source: the 1998 paper, section II.C, below equation (9).
+    Source: the 1998 paper, section II.C, below equation (9); chapter 11, equation (11.4).
 
     Raises:
         ValueError: j is not above 0.
@@ -170,3 +171,8 @@ def posterior(distances: np.ndarray, j: float = RUBBISH_DISTANCE) -> np.ndarray:
     nearest = np.arange(len(found)), distances.argmin(axis=1)
     found[nearest] = np.maximum(found[nearest], np.nextafter(0.0, 1.0))
     return found
+
+
+def for_keras(loss: Loss) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return a loss as `model.compile` takes it: Keras makes a scope of a loss's name, and a scope's name has no spaces."""
+    return loss.__call__

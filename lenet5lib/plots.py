@@ -908,3 +908,110 @@ def epoch_seconds(
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     return figure
+
+
+@_styled
+def connection_table(
+    table: Sequence[Sequence[int]],
+    in_maps: int,
+    names: tuple[str, str] = ("S2", "C3"),
+) -> Figure:
+    """Draw which input map feeds which output map: a row for each input map, a filled cell for each kernel.
+
+    How many kernels stand in a row or a column is written at its end.
+
+    Args:
+        table: for each output map the input maps that feed it.
+        in_maps: number of input maps.
+        names: of the layer that is read, and of the layer that reads.
+    """
+    figure, axes = _figure(7.2, 1.1 + 0.36 * in_maps)
+    ax, out_maps = axes[0, 0], len(table)
+    for column, row in np.ndindex(out_maps, in_maps):
+        joined = row in table[column]
+        ax.add_patch(
+            Rectangle(
+                (column - 0.44, row - 0.44),
+                0.88,
+                0.88,
+                facecolor=COLOURS["convolution"] if joined else "none",
+                edgecolor=COLOURS["convolution"] if joined else "#b5b5b5",
+                linewidth=0.8,
+            )
+        )
+    counts = {"ha": "center", "va": "center", "fontsize": 9, "color": "#555555"}
+    for column, row in enumerate(table):
+        ax.text(column, in_maps - 0.1, str(len(row)), **counts)
+    for row in range(in_maps):
+        feeds = sum(row in sources for sources in table)
+        ax.text(out_maps + 0.1, row, str(feeds), **counts)
+    ax.text(out_maps + 0.1, in_maps - 0.1, str(sum(map(len, table))), **counts)
+    _blank(ax)
+    ax.set_xticks(range(out_maps))
+    ax.set_yticks(range(in_maps))
+    ax.tick_params(length=0, labeltop=True, labelbottom=False)
+    ax.xaxis.set_label_position("top")
+    ax.set_xlabel(f"map of {names[1]}")
+    ax.set_ylabel(f"map of {names[0]}")
+    ax.set_xlim(-0.6, out_maps + 0.6)
+    ax.set_ylim(in_maps + 0.4, -0.6)
+    return figure
+
+
+@_styled
+def pictures(
+    rows: Mapping[str, np.ndarray], captions: Sequence[str] = ()
+) -> Figure:
+    """Draw rows of small pictures, ink dark on light, each row under its name.
+
+    Args:
+        rows: name to pictures (n, height, width): uint8 from 0 to 255, or numbers of which −1 and below are paper and
+            +1 and above are ink.
+        captions: n texts, drawn under the last row; or none.
+    """
+    heights = [np.shape(row)[1] / np.shape(row)[2] for row in rows.values()]
+    count = len(next(iter(rows.values())))
+    size = 7.2, 0.3 + sum(heights) * 6.0 / count + 0.1 * len(rows)
+    figure, axes = _figure(*size, len(rows), count, height_ratios=heights)
+    for line, (name, row) in zip(axes, rows.items(), strict=True):
+        for ax, picture in zip(line, row, strict=True):
+            limits = (0, 255) if np.asarray(picture).dtype == np.uint8 else (-1, 1)
+            ax.imshow(picture, cmap="gray_r", vmin=limits[0], vmax=limits[1])
+            _blank(ax)
+            for spine in ax.spines.values():
+                spine.set(visible=True, color="#9a9a9a", linewidth=0.8)
+        if len(rows) > 1:
+            line[0].set_ylabel(name, fontsize=10)
+    for ax, caption in zip(axes[-1], captions, strict=False):
+        ax.set_xlabel(caption, fontsize=10, labelpad=3)
+    return figure
+
+
+@_styled
+def rubbish_class(
+    distances: np.ndarray,
+    losses: Mapping[str, np.ndarray],
+    pushes: Mapping[str, np.ndarray],
+) -> Figure:
+    """Draw what the distance of the rubbish class does: the loss of a digit, and the push on a wrong code.
+
+    Args:
+        distances: on the horizontal axes.
+        losses: name to the loss when the code of the label is at each distance, in nats.
+        pushes: name to the size of the loss's slope when a wrong code is at each distance.
+    """
+    figure, axes = _figure(7.2, 3.0, 1, 2)
+    for ax, lines in zip(axes[0], (losses, pushes), strict=True):
+        for (name, values), colour, style in zip(
+            lines.items(), SERIES, ("-", "--", "-.", ":", "-"), strict=False
+        ):
+            ax.plot(distances, values, style, color=colour, label=name)
+        ax.set_xlim(distances[0], distances[-1])
+        ax.set_ylim(bottom=0)
+        ax.legend()
+    left, right = axes[0]
+    left.set_xlabel("distance of the right code")
+    left.set_ylabel("loss (nats a digit)")
+    right.set_xlabel("distance of a wrong code")
+    right.set_ylabel("push away (nats a unit)")
+    return figure

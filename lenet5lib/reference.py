@@ -84,7 +84,7 @@ def partial_convolve(
     Returns:
         (output height, output width, out_maps), before any activation.
 
-    Source: the 1998 paper, section II.B, table I.
+    Source: the 1998 paper, section II.B, table I; chapter 10, equation (10.3).
     """
     maps, used = [], 0
     for m, row in enumerate(table):
@@ -114,7 +114,7 @@ def subsample(
     Returns:
         (height // size, width // size, maps), before any activation.
 
-    Source: the 1998 paper, section II.B, layer S2.
+    Source: the 1998 paper, section II.B, layer S2; chapter 10, equation (10.2).
     """
     height, width = pair(size)
     shape = image.shape[0] // height, image.shape[1] // width, image.shape[2]
@@ -136,7 +136,7 @@ def rbf(vector: np.ndarray, codes: np.ndarray) -> np.ndarray:
     Returns:
         (units,), each 0 or more.
 
-    Source: the 1998 paper, equation (7).
+    Source: the 1998 paper, equation (7); chapter 11, equation (11.1).
     """
     result = np.zeros(len(codes))
     for i, code in enumerate(codes):
@@ -222,7 +222,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 def scaled_tanh(x: np.ndarray) -> np.ndarray:
     """Return the squashing function of the 1998 paper, f(a) = 1.7159 · tanh(2a/3).
 
-    Source: the 1998 paper, equation (6) and appendix A.
+    Source: the 1998 paper, equation (6) and appendix A; chapter 10, equation (10.1).
 
     >>> scaled_tanh(np.array([-1.0, 0.0, 1.0])).round(4)
     array([-1.,  0.,  1.])

@@ -815,6 +815,7 @@ ALLOWED = {
     "evaluation": MODEL | {"checkpoint", "training"},
     "export": MODEL | {"checkpoint"},
     "speed": COUNTING | {"blocks"},
+    "symmetry": set(),
     "plots": COUNTING | FILES,
     "exercises": COUNTING
     | FILES
@@ -851,6 +852,7 @@ OUTSIDE = {
     "evaluation": {"keras", "numpy", "pandas", "scipy", "sklearn"},
     "export": {"keras", "numpy"},
     "speed": {"numpy", "pandas", "tensorflow"},
+    "symmetry": {"keras", "numpy"},
     "plots": {"matplotlib", "numpy"},
     "exercises": {"numpy"},
     "notebook": {

@@ -8,11 +8,13 @@ import pytest
 import tensorflow as tf
 
 from lenet5lib import reference
+from lenet5lib.layers import RBFOutput
 from lenet5lib.losses import (
     RUBBISH_DISTANCE,
     CrossEntropy,
     MaximumAPosteriori,
     MaximumLikelihood,
+    for_keras,
     posterior,
 )
 
@@ -148,3 +150,16 @@ def test_the_most_probable_digit_is_the_nearest_however_far_it_is(largest):
     found = posterior(distances)
     assert np.isfinite(found).all()
     np.testing.assert_array_equal(found.argmax(axis=1), distances.argmin(axis=1))
+
+
+@pytest.mark.parametrize("loss", [MaximumLikelihood(), MaximumAPosteriori()])
+def test_keras_trains_with_a_loss_of_the_library(loss):
+    inputs = keras.Input((84,))
+    outputs = RBFOutput()(keras.layers.Dense(84)(inputs))
+    model = keras.Model(inputs, outputs)
+    model.compile(keras.optimizers.SGD(0.01), for_keras(loss))
+    values = np.random.default_rng(0).normal(size=(10, 84)).astype("float32")
+    expected = tf.reduce_mean(loss(np.arange(10), model(values))).numpy()
+    found = model.train_on_batch(values, np.arange(10))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert model.train_on_batch(values, np.arange(10)) < found

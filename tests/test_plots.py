@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from lenet5lib import plots, records
+from lenet5lib.codes import DIGITS
 from lenet5lib.records import Record
 from lenet5lib.reference import activation_functions, convolve
 from lenet5lib.spec import (
@@ -18,6 +19,7 @@ from lenet5lib.spec import (
     LENET5,
     LENET5_32,
     LENET5_1998,
+    TABLE_I,
     Architecture,
     Conv,
     Dense,
@@ -104,6 +106,13 @@ FIGURES = {
     ),
     "epoch_seconds": lambda: plots.epoch_seconds(
         {"keras-32": (6.0, 5.5, 7.0), "ours-32": (2.7, 2.6, 2.8)}, ["ours-32"]
+    ),
+    "connection_table": lambda: plots.connection_table(TABLE_I, 6),
+    "pictures": lambda: plots.pictures(
+        {"digit": IMAGES[:10], "code": DIGITS.reshape(10, 12, 7)}, "0123456789"
+    ),
+    "rubbish_class": lambda: plots.rubbish_class(
+        POINTS, {"j = 3": POINTS**2, "j = 12": POINTS**4}, {"j = 3": POINTS**2}
     ),
 }
 
@@ -475,3 +484,38 @@ def test_the_block_matrix_writes_its_numbers_and_dots_for_zeros():
 
 def test_the_seconds_of_each_program_stand_on_its_bar():
     assert {"6.0 s", "2.7 s"} <= set(texts(FIGURES["epoch_seconds"]()))
+
+
+def test_a_connection_table_fills_a_cell_for_each_kernel_and_counts_them():
+    ax = FIGURES["connection_table"]().axes[0]
+    blue = {
+        (round(cell.get_x() + 0.44), round(cell.get_y() + 0.44))
+        for cell in ax.patches
+        if to_hex(cell.get_facecolor(), keep_alpha=True)
+        == plots.COLOURS["convolution"] + "ff"
+    }
+    assert len(ax.patches) == 96
+    assert blue == {(m, source) for m, row in enumerate(TABLE_I) for source in row}
+    written = [text.get_text() for text in ax.texts]
+    assert written == [*["3"] * 6, *["4"] * 9, "6", *["10"] * 6, "60"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("map of C3", "map of S2")
+
+
+def test_pictures_show_codes_from_paper_to_ink_and_digits_from_0_to_255():
+    shown = [ax for ax in FIGURES["pictures"]().axes if ax.images]
+    assert len(shown) == 20
+    np.testing.assert_array_equal(shown[3].images[0].get_array(), IMAGES[3])
+    assert shown[3].images[0].get_clim() == (0, 255)
+    code = shown[13].images[0]
+    np.testing.assert_array_equal(code.get_array(), DIGITS[3].reshape(12, 7))
+    assert (code.get_clim(), code.get_cmap().name) == ((-1, 1), "gray_r")
+    assert [ax.get_xlabel() for ax in shown[10:]] == list("0123456789")
+    assert (shown[0].get_ylabel(), shown[10].get_ylabel()) == ("digit", "code")
+
+
+def test_the_rubbish_class_is_drawn_as_losses_and_pushes_against_distances():
+    left, right = FIGURES["rubbish_class"]().axes
+    np.testing.assert_array_equal(left.lines[1].get_ydata(), POINTS**4)
+    np.testing.assert_array_equal(right.lines[0].get_xdata(), POINTS)
+    assert len(right.lines) == 1
+    assert left.get_ylabel() == "loss (nats a digit)"

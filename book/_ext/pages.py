@@ -78,6 +78,14 @@ NEEDS = {
         "training, resuming and the interval of an error, chapters 5 to 7.",
         "a long training read from its record, and an honest way to report it.",
     ),
+    "book/10_connection_table": (
+        "how convolution and pooling are counted, chapters 2 to 4.",
+        "subsampling that learns, and a third layer with 60 kernels of 96.",
+    ),
+    "book/11_rbf_output": (
+        "chapter 10; the cross-entropy of chapter 5.",
+        "an output that measures distances, and the paper's two losses.",
+    ),
     "book/14_speed": (
         "chapters 3 and 5.",
         "where a training's time goes, and how the same network trains faster.",
