@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet5lib import exercises, spec
+from lenet5lib import exercises, records, spec
 from lenet5lib.exercises import Hint, Number, Unanswered
 from lenet5lib.spec import LENET5
 
@@ -181,6 +181,26 @@ WRONG = {
         0.2765: "end to end",
     },
     "07.2": {39_600: "one standard deviation", 39_004: "square of that factor"},
+    "09.1": {
+        5: "in nats",
+        0.9418: "over all digits",
+        0.9512: "0.012, not 1.2",
+        0.99928: "not multiplied",
+        0.03125: "bits",
+    },
+    "09.2": {
+        1.04: "cannot say how good",
+        1.10: "the last epoch",
+        1.28: "lowest validation loss",
+        1.12: "validation error, which chose",
+    },
+    "09.3": {
+        0.1859: "ddof=1",
+        0.1037: "1.96",
+        0.3944: "root of n",
+        0.0529: "Student's factor",
+        0.4554: "end to end",
+    },
     "14.1": {
         10.3: "two operations",
         82.7: "4 bytes",
@@ -214,6 +234,28 @@ def judged(number, answer):
     right, hint = exercises.verdict(number, answer)
     assert not right, f"{number} takes a wrong answer for right"
     return hint
+
+
+def stopping(
+    lower=lambda loss, lowest, before: loss < lowest,
+    kept=lambda best, last: best + 1,
+    late=0,
+    silent=False,
+):
+    """Return an early stop with a mistake in it."""
+
+    def stop(losses, patience):
+        best = waited = 0
+        for n in range(1, len(losses)):
+            waited += 1
+            if lower(losses[n], losses[best], losses[n - 1]):
+                waited = 0
+                best = n if losses[n] <= losses[best] else best
+            if waited == patience + late:
+                return kept(best, n)
+        return None if silent else kept(best, n)
+
+    return stop
 
 
 ROWS, COLUMNS = np.indices((5, 7))
@@ -322,6 +364,19 @@ WRONG_FUNCTIONS = [
     ("08.3", lambda kernel: np.ones((5, 5)), "full ink"),
     ("08.3", lambda kernel: (kernel < 0) * 1, "responds least"),
     ("08.3", lambda kernel: np.zeros((5, 5)), "can be reached"),
+    (
+        "09.4",
+        lambda losses, patience: int(np.argmin(losses)) + 1,
+        "lowest loss of all",
+    ),
+    ("09.4", stopping(kept=lambda best, last: best), "counted from 1"),
+    ("09.4", stopping(kept=lambda best, last: last + 1), "where training stops"),
+    ("09.4", stopping(lower=lambda x, low, before: x <= low), "is not lower"),
+    ("09.4", stopping(lower=lambda x, low, before: x < before), "the epoch before"),
+    ("09.4", stopping(late=1), "too late"),
+    ("09.4", stopping(late=-1), "too early"),
+    ("09.4", stopping(silent=True), "nothing; expected epoch 3"),
+    ("09.4", lambda losses, patience: 2.5, "expected a whole number"),
     ("14.3", lambda b: 106 * (b + 4) ** 2, "share it among"),
     ("14.3", lambda b: 6 * (b + 4) ** 2, "products alone"),
     ("14.3", lambda b: (b + 4) ** 2 * (1 + 100 / b**2), "six maps"),
@@ -368,6 +423,29 @@ def test_the_summary_of_4_2_in_the_page_is_the_one_that_is_checked():
     for name, shape, params in SUMMARY:
         sizes = " × ".join(map(str, shape))
         assert f"| {name} | {sizes} | {params:,} |" in text
+
+
+def test_the_record_of_9_2_in_the_page_is_the_one_that_is_checked():
+    from lenet5lib.exercises.chapter_09 import EPOCHS
+
+    text = next(source(text) for _, number, text, *_ in FOUND if number == "09.2")
+    for epoch, loss, wrong, test in EPOCHS:
+        assert f"| {epoch} | {loss:.3f} | {wrong:.2f} | {test:.2f} |" in text
+
+
+def test_early_stopping_keeps_the_epochs_that_the_solution_of_9_4_names():
+    runs = [
+        records.read(folder).column("val_loss")
+        for folder in records.recorded("lenet5-200").values()
+    ]
+    names = {"exercises": exercises}
+    text = next(source(cell) for _, number, *_, cell in FOUND if number == "09.4")
+    printed(FOLDED.match(text)[2], names)
+    for patience, epochs in ((10, [29, 14, 19]), (5, [20, 14, 11])):
+        assert [names["early_stop"](run, patience) for run in runs] == epochs
+        first, second, third = epochs
+        assert f"keeps epochs {first}, {second} and {third}" in text
+    assert [int(np.argmin(run)) + 1 for run in runs] == [29, 14, 19]
 
 
 def test_the_checks_compute_the_right_numbers_and_do_not_hold_them():

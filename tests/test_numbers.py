@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet5lib import arithmetic, data, evaluation, spec, speed, training
+from lenet5lib import (
+    arithmetic,
+    data,
+    evaluation,
+    records,
+    spec,
+    speed,
+    training,
+)
 from lenet5lib.spec import LENET5
 
 TESTS = Path(__file__).resolve().parent
@@ -37,6 +45,16 @@ def share(count, *layers):
     return 100 * sum(getattr(row(name), count) for name in layers) / total(count)
 
 
+LONG = [records.read(folder) for folder in records.recorded("lenet5-200").values()]
+"""The recorded runs of chapter 9."""
+
+
+def reported(rule):
+    """Return the test error that a rule for choosing the epoch reports, in per cent, the mean over the recorded runs."""
+    errors = [evaluation.choices(run).loc[rule, "test error"] for run in LONG]
+    return 100 * np.mean(errors)
+
+
 TRAIN = data.MNIST_FACTS["digits of each class"]
 REST, HELD = map(len, data.hold_out(np.repeat(np.arange(10), TRAIN), 12))
 SCOPE = {
@@ -51,6 +69,8 @@ SCOPE = {
     "HELD": HELD,
     "LENET5": LENET5,
     "UNPADDED": LENET5.change("C1", padding="valid"),
+    "LONG": LONG,
+    "reported": reported,
     "GATHERING": speed.gathering(LENET5),
     "arithmetic": arithmetic,
     "data": data,
