@@ -5,9 +5,11 @@ Chapter 7 is about this module. It reads probabilities and labels; it neither tr
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +19,7 @@ from scipy.stats import t as student_t
 from sklearn.metrics import confusion_matrix
 
 from lenet5lib.data import CLASSES, Digits
-from lenet5lib.records import TEST_METRICS, Record
+from lenet5lib.records import TEST_METRICS, Record, RecordError
 
 if TYPE_CHECKING:
     import keras
@@ -193,6 +195,24 @@ def choices(record: Record) -> pd.DataFrame:
     return pd.DataFrame(
         rows, columns=["epoch chosen", "epoch", "test error"]
     ).set_index("epoch chosen")
+
+
+def recorded_mistakes(folder: Path) -> pd.DataFrame:
+    """Return what a recorded run answered wrong on the test digits: `position` in the file, `label`, `answer`.
+
+    Args:
+        folder: of the run, see `records.recorded`.
+
+    Raises:
+        RecordError: the run's test digits were not read when it was recorded.
+    """
+    path = folder / "test.json"
+    if not path.exists():
+        raise RecordError(
+            f"no test result at {path}; expected one beside the record. Evaluate the run's weights instead."
+        )
+    wrong = json.loads(path.read_text(encoding="utf-8"))["wrong"]
+    return pd.DataFrame(wrong, columns=["position", "label", "answer"])
 
 
 def evaluate(model: keras.Model, digits: Digits) -> Evaluation:

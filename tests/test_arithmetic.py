@@ -810,7 +810,8 @@ ALLOWED = {
     "article": MODEL | {"checkpoint"},
     "blocks": COUNTING | FILES | {"data"},
     "distortions": {"recipe", "blocks"},
-    "training": MODEL | {"checkpoint", "blocks", "distortions", "losses", "recipe"},
+    "training": MODEL
+    | {"checkpoint", "blocks", "distortions", "losses", "optimizers", "recipe"},
     "resuming": MODEL | {"checkpoint", "training", "recipe"},
     "evaluation": MODEL | {"checkpoint", "training"},
     "export": MODEL | {"checkpoint"},
