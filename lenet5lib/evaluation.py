@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,8 @@ from scipy.stats import t as student_t
 from sklearn.metrics import confusion_matrix
 
 from lenet5lib.data import CLASSES, Digits
-from lenet5lib.records import TEST_METRICS, Record, RecordError
+from lenet5lib.recipe import Recipe
+from lenet5lib.records import TEST_METRICS, Record, RecordError, read, recorded
 
 if TYPE_CHECKING:
     import keras
@@ -197,6 +198,55 @@ def choices(record: Record) -> pd.DataFrame:
     ).set_index("epoch chosen")
 
 
+def recorded_errors(experiment: str) -> pd.Series:
+    """Return the test error (0–1) of each run of a recorded experiment, as it was read once after the training.
+
+    Raises:
+        RecordError: no such experiment, or its test digits were not read.
+    """
+    folders = recorded(experiment)
+    errors = {}
+    for name, folder in folders.items():
+        result = _recorded_test(folder)
+        errors[name] = len(result["wrong"]) / result["digits"]
+    return pd.Series(errors, name="test error")
+
+
+def tried(experiment: str) -> pd.DataFrame:
+    """Return what was tried in a recorded experiment, and what validation says of the last epoch.
+
+    Returns:
+        A row for each run: `optimizer`, the highest `learning rate`, `weight decay`, `distorted`, `epochs`, the last
+        `validation loss` (nats a digit) and `validation error` (0–1).
+    """
+    rows = {}
+    for name, folder in recorded(experiment).items():
+        record = read(folder)
+        recipe, last = Recipe.from_dict(record.config), record.epochs[-1]
+        steps = np.arange(len(record.epochs) * 100)
+        rates = recipe.rates(steps, 100, record.column("val_loss"))
+        rows[name] = {
+            "optimizer": recipe.optimizer,
+            "learning rate": float(np.format_float_positional(rates.max(), 3)),
+            "weight decay": float(recipe.weight_decay),
+            "distorted": recipe.distortion is not None,
+            "epochs": len(record.epochs),
+            "validation loss": last["val_loss"],
+            "validation error": 1 - last["val_accuracy"],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
+
+
+def _recorded_test(folder: Path) -> dict[str, Any]:
+    """Return the test result of a recorded run; see `recorded_mistakes`."""
+    path = folder / "test.json"
+    if not path.exists():
+        raise RecordError(
+            f"no test result at {path}; expected one beside the record. Evaluate the run's weights instead."
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def recorded_mistakes(folder: Path) -> pd.DataFrame:
     """Return what a recorded run answered wrong on the test digits: `position` in the file, `label`, `answer`.
 
@@ -206,12 +256,7 @@ def recorded_mistakes(folder: Path) -> pd.DataFrame:
     Raises:
         RecordError: the run's test digits were not read when it was recorded.
     """
-    path = folder / "test.json"
-    if not path.exists():
-        raise RecordError(
-            f"no test result at {path}; expected one beside the record. Evaluate the run's weights instead."
-        )
-    wrong = json.loads(path.read_text(encoding="utf-8"))["wrong"]
+    wrong = _recorded_test(folder)["wrong"]
     return pd.DataFrame(wrong, columns=["position", "label", "answer"])
 
 

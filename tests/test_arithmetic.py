@@ -813,7 +813,7 @@ ALLOWED = {
     "training": MODEL
     | {"checkpoint", "blocks", "distortions", "losses", "optimizers", "recipe"},
     "resuming": MODEL | {"checkpoint", "training", "recipe"},
-    "evaluation": MODEL | {"checkpoint", "training"},
+    "evaluation": MODEL | {"checkpoint", "training", "recipe"},
     "export": MODEL | {"checkpoint"},
     "speed": COUNTING | {"blocks"},
     "symmetry": set(),

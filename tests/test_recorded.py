@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +21,21 @@ from lenet5lib.recipe import Recipe
 from lenet5lib.records import RecordError
 from lenet5lib.spec import Architecture
 
-RUNS = {
+EXPERIMENTS = sorted(
+    path.name
+    for path in (Path(records.__file__).parent / "recorded").iterdir()
+    if path.is_dir()
+)
+ALL = {
     f"{experiment}/{name}": folder
-    for experiment in ("lenet5-200",)
+    for experiment in EXPERIMENTS
     for name, folder in records.recorded(experiment).items()
+}
+RUNS = {name: folder for name, folder in ALL.items() if "lenet5-200" in name}
+FINAL = {
+    name: folder
+    for name, folder in ALL.items()
+    if name.startswith(("lenet5-1998-plain", "lenet5-1998-distorted"))
 }
 
 
@@ -43,11 +55,12 @@ def test_record_and_weights_are_of_one_run(name):
     }
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", ALL)
 def test_the_command_in_the_book_makes_this_run(name):
     record = records.read(RUNS[name])
     line = cli.command(record, f"runs/{name}")
-    program, arguments = line.split()[:3], line.split()[3:]
+    words = shlex.split(line)
+    program, arguments = words[:3], words[3:]
     assert program == ["python", "-m", "lenet5lib"]
     options = cli.parser().parse_args(arguments)
     architecture = spec.ARCHITECTURES[options.architecture]
@@ -75,6 +88,69 @@ def test_the_weights_make_the_mistakes_on_record(name):
     line = record.epochs[record.best["epoch"] - 1]
     # Another processor may round a digit that lies between two answers the other way.
     assert abs(len(result.mistakes) - 10_000 * (1 - line["test_accuracy"])) < 1.5
+
+
+@pytest.mark.parametrize("name", FINAL)
+def test_a_final_run_has_its_last_weights_and_one_reading_of_the_test_digits(name):
+    record = records.read(FINAL[name])
+    last = checkpoint.read_record(FINAL[name] / checkpoint.LAST)
+    assert last == record
+    assert record.config["data"]["all digits"] is True
+    assert record.config["data"]["training digits"] == 60_000
+    assert record.metrics == records.METRICS, "the test digits were not watched"
+    model = training.load_model(FINAL[name], checkpoint.LAST)
+    assert sum(np.prod(w.shape) for w in model.trainable_weights) == 60_000
+
+
+def test_the_final_recipes_were_chosen_on_validation():
+    """Each is the one of its kind with the lowest validation loss among those tried, and nothing but the digits differs."""
+    tried = evaluation.tried("lenet5-1998-tried")
+    adam = tried[tried["optimizer"] == "adam"]
+    for experiment, distorted in (
+        ("lenet5-1998-plain", False),
+        ("lenet5-1998-distorted", True),
+    ):
+        kind = adam[adam["distorted"] == distorted]
+        chosen = records.recorded("lenet5-1998-tried")[
+            kind["validation loss"].idxmin()
+        ]
+        wanted = Recipe.from_dict(records.read(chosen).config)
+        seeds = []
+        for folder in records.recorded(experiment).values():
+            record = records.read(folder)
+            assert Recipe.from_dict(record.config) == wanted
+            assert len(record.epochs) == len(records.read(chosen).epochs)
+            seeds.append(record.config["seed"])
+        assert seeds == list(range(len(seeds)))
+        assert len(seeds) >= 3
+
+
+def test_the_papers_figures_are_reached():
+    for experiment, paper in (
+        ("lenet5-1998-plain", 0.0095),
+        ("lenet5-1998-distorted", 0.0080),
+    ):
+        assert evaluation.recorded_errors(experiment).mean() <= paper
+
+
+@pytest.mark.skipif(
+    not os.environ.get("LENET5_MNIST", "").endswith(".npz"),
+    reason="needs MNIST: LENET5_MNIST names no file",
+)
+@pytest.mark.parametrize("name", FINAL)
+def test_the_final_weights_make_the_mistakes_on_record(name):
+    digits = data.load_digits(report=lambda line: None)
+    model = training.load_model(FINAL[name], checkpoint.LAST)
+    found = set(evaluation.evaluate(model, digits.test).mistakes.tolist())
+    recorded = evaluation.recorded_mistakes(FINAL[name])
+    # Another processor may round a digit that lies between two answers the other way.
+    assert len(found ^ set(recorded["position"])) <= 2
+    assert (digits.test.labels[recorded["position"]] == recorded["label"]).all()
+
+
+def test_a_run_whose_test_digits_were_not_read_is_refused():
+    with pytest.raises(RecordError, match="no test result at"):
+        evaluation.recorded_mistakes(RUNS["lenet5-200/seed-0"])
 
 
 def test_the_long_runs_are_what_chapter_9_says():
@@ -121,6 +197,6 @@ def test_a_recipe_without_words_is_refused():
 def test_an_unknown_experiment_is_refused():
     with pytest.raises(
         RecordError,
-        match="no recorded experiment 'vgg'; expected one of lenet5-200",
+        match="no recorded experiment 'vgg'; expected one of lenet5-1998-distorted, lenet5-1998-plain",
     ):
         records.recorded("vgg")

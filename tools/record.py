@@ -1,7 +1,7 @@
 """Take a finished run into the library's records: `python tools/record.py RUN_DIR EXPERIMENT/NAME`.
 
-Copies the record, and the weights without the optimizer: the best on validation, or the last where all digits were trained on,
-since nothing is held out then to choose by. Then reads the test digits, once, and writes what was answered wrongly.
+Copies the record, and the weights without the optimizer: the best on validation, or the last where all digits were trained
+on, since nothing is held out then to choose by. Then reads the test digits, once, and writes what was answered wrongly.
 """
 
 import argparse
