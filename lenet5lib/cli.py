@@ -12,6 +12,7 @@ import os
 import shlex
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -319,8 +320,13 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def command(record: records.Record, run_dir: str) -> str:
+def command(record: records.Record, run_dir: str, width: int | None = None) -> str:
     """Return the command line that makes the run of a record; a test takes it apart again and compares.
+
+    Args:
+        record: of the run.
+        run_dir: the folder to name.
+        width: break the line there, with the backslashes that a shell wants; None for one line.
 
     Raises:
         ValueError: a recipe for which the command line has no words.
@@ -368,7 +374,16 @@ def command(record: records.Record, run_dir: str) -> str:
         raise ValueError(
             f"no command line makes {chosen}; the nearest makes {made}. Call training.train."
         )
-    return line
+    if width is None:
+        return line
+    parts = textwrap.wrap(
+        line,
+        width - 2,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return " \\\n".join(parts)
 
 
 def _positive(text: str) -> int:

@@ -185,6 +185,9 @@ def test_a_command_is_made_for_every_option():
     }
     made = dataclasses.replace(record, config=config)
     assert cli.command(made, "runs/x") == asked
+    lines = cli.command(made, "runs/x", width=84).split(" \\\n")
+    assert max(map(len, lines)) <= 82
+    assert " ".join(line.strip() for line in lines) == asked
 
 
 def test_a_recipe_without_words_is_refused():

@@ -86,6 +86,10 @@ NEEDS = {
         "chapter 10; the cross-entropy of chapter 5.",
         "an output that measures distances, and the paper's two losses.",
     ),
+    "book/12_lenet5_1998": (
+        "chapters 10 and 11; chapter 9 for reading records.",
+        "the paper's network, confirmed in every figure and trained to its error.",
+    ),
     "book/14_speed": (
         "chapters 3 and 5.",
         "where a training's time goes, and how the same network trains faster.",
