@@ -217,9 +217,9 @@ class Distortion:
         require_number("smoothness of Distortion", self.smoothness, 0.1, 1000)
 
 
-# Assumption: how far digits are distorted; the paper names the kinds only.
 AFFINE = Distortion(translation=2, scaling=0.1, squeezing=0.1, shear=0.2)
 """The kinds of distortion that the 1998 paper names; how far it went it does not say, so these amounts are ours."""
+# Assumption: the amounts; the paper gives the kinds only.
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,18 @@ def test_no_answer_ends_in_a_traceback(path, number, text, stub, solution):
 
 
 WRONG = {
+    "12.1": {
+        341_808: "used at 100 positions",
+        90_000: "Add it",
+        340_908: "with its table",
+        418_096: "count the bias",
+    },
+    "12.2": {
+        0.4: "scale from 0 to 1",
+        0.47: "not 0 but −0.1",
+        0.37: "1.175 + 0.1",
+        0.665: "255 for background",
+    },
     "01.1": {43_120_000: "bytes does a float32", 188_160_000: "held out"},
     "01.3": {31: "one candidate fewer", 8: "5,000 digits"},
     "02.1": {

@@ -55,10 +55,17 @@ def reported(rule):
     return 100 * np.mean(errors)
 
 
+def tried_error(name, epoch):
+    """Return the validation error, 0–1, of a recorded trial of chapter 12 after an epoch."""
+    record = records.read(records.recorded("lenet5-1998-tried")[name])
+    return 1 - record.column("val_accuracy")[epoch - 1]
+
+
 TRAIN = data.MNIST_FACTS["digits of each class"]
 REST, HELD = map(len, data.hold_out(np.repeat(np.arange(10), TRAIN), 12))
 SCOPE = {
     "row": row,
+    "tried_error": tried_error,
     "total": total,
     "share": share,
     "ceil": ceil,

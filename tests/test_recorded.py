@@ -57,7 +57,7 @@ def test_record_and_weights_are_of_one_run(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_command_in_the_book_makes_this_run(name):
-    record = records.read(RUNS[name])
+    record = records.read(ALL[name])
     line = cli.command(record, f"runs/{name}")
     words = shlex.split(line)
     program, arguments = words[:3], words[3:]
