@@ -131,10 +131,11 @@ def _require_connected(layer: Conv, in_maps: int) -> None:
     used = {source for row in layer.table for source in row}
     missing = [str(source) for source in range(in_maps) if source not in used]
     if missing:
-        named = " and ".join(missing)
+        *most, last = missing
+        named = f"maps {', '.join(most)} and {last}" if most else f"map {last}"
         raise ValueError(
-            f"{layer.name}: its table leaves input map {named} unconnected; expected each of the {in_maps} maps "
-            "that come in to feed one that goes out. Add it to a row."
+            f"{layer.name}: its table leaves input {named} unconnected; expected each of the {in_maps} maps "
+            "that come in to feed one that goes out. Name it in a row."
         )
 
 

@@ -180,7 +180,8 @@ def choices(record: Record) -> pd.DataFrame:
     """
     if TEST_METRICS[1] not in record.metrics:
         raise ValueError(
-            "the record has no test errors; expected a run that watched them. Train with --watch-test (watch_test=True)."
+            "the record has no test errors; expected a run that watched them. "
+            "Train with --watch-test (watch_test=True)."
         )
     table = pd.DataFrame(record.epochs).set_index("epoch")
     chosen = {

@@ -1007,7 +1007,7 @@ def rubbish_class(
         ):
             ax.plot(distances, values, style, color=colour, label=name)
         ax.set_xlim(distances[0], distances[-1])
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(bottom=-0.03 * ax.get_ylim()[1])  # A line at 0 shows.
         ax.legend()
     left, right = axes[0]
     left.set_xlabel("distance of the right code")

@@ -91,7 +91,7 @@ def require_table(what: str, table: Any, maps: int) -> Table:
             require_size(f"an input map in row {number} of {what}", source, 0)
             if row.count(source) > 1:
                 raise ValueError(
-                    f"row {number} of {what} names input map {source} {row.count(source)} times; expected each map once. "
+                    f"row {number} of {what} names input map {source} more than once; expected each map once. "
                     "Remove the repetition."
                 )
     return tuple(tuple(row) for row in table)

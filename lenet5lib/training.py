@@ -127,7 +127,7 @@ def train(
     training after at most 100 more steps, saved; the same call goes on with the next step.
 
     Args:
-        architecture: what to train; its last layer gives probabilities.
+        architecture: what to train; its last layer gives probabilities, or distances (`RBF`).
         splits: training and validation digits; the test digits are not looked at, unless `watch_test` says so.
         run_dir: the run's folder, made if it is missing.
         epochs: the total; a run that has as many returns at once, a run that has fewer goes on.

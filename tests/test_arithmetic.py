@@ -673,8 +673,8 @@ WRONG_ORDER = {
     ),
     "a table that leaves maps out": (
         LENET5_1998.change("C1", maps=8),
-        "C3: its table leaves input map 6 and 7 unconnected; expected each of the 8 maps that come in to feed one that goes "
-        "out. Add it to a row.",
+        "C3: its table leaves input maps 6 and 7 unconnected; expected each of the 8 maps that come in to feed one that "
+        "goes out. Name it in a row.",
     ),
     "an RBF output before flatten": (
         Architecture("net", (28, 28, 1), (RBF("Output"),)),
@@ -820,7 +820,7 @@ ALLOWED = {
     "plots": COUNTING | FILES,
     "exercises": COUNTING
     | FILES
-    | {"blocks", "data", "models", "speed", "evaluation"},
+    | {"blocks", "data", "losses", "models", "speed", "evaluation"},
     "notebook": MODEL
     | {"checkpoint", "article", "training", "evaluation", "plots"},
     "cli": MODEL | {"checkpoint", "recipe", "training", "evaluation", "plots"},

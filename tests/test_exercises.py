@@ -213,6 +213,30 @@ WRONG = {
         0.0529: "Student's factor",
         0.4554: "end to end",
     },
+    "10.1": {
+        0.8: "before it is squashed",
+        -0.1143: "average of the window",
+        0.6519: "added after it",
+        0.8559: "when the bias has been added",
+        0.6640: "plain tanh",
+        0.4879: "factor 1.7159",
+    },
+    "11.1": {
+        12: "the code of the 8 itself",
+        6: "equally far",
+        3: "still at 36",
+        24: "That is a distance",
+        48: "distance between the two codes",
+    },
+    "11.2": {
+        0.1269: "without rubbish",
+        -2.5924: "logarithm alone",
+        -0.6867: "that of the label too",
+        0.3133: "missing from the sum",
+        3: "first loss",
+        1.8741: "base 10",
+        0.6652: "probability of the label",
+    },
     "14.1": {
         10.3: "two operations",
         82.7: "4 bytes",
@@ -268,6 +292,16 @@ def stopping(
         return None if silent else kept(best, n)
 
     return stop
+
+
+def drawn(table):
+    return sum(map(len, table))
+
+
+def shares(distances, j):
+    """Return (11.4) as it stands, rubbish last."""
+    powers = np.exp(-np.append(distances, j))
+    return powers / powers.sum()
 
 
 ROWS, COLUMNS = np.indices((5, 7))
@@ -389,6 +423,29 @@ WRONG_FUNCTIONS = [
     ("09.4", stopping(late=-1), "too early"),
     ("09.4", stopping(silent=True), "nothing; expected epoch 3"),
     ("09.4", lambda losses, patience: 2.5, "expected a whole number"),
+    ("10.2", lambda t, k, s: drawn(t) * k**2 + len(t), "Those are the parameters"),
+    ("10.2", lambda t, k, s: s**2 * drawn(t) * k**2, "without the biases"),
+    ("10.2", lambda t, k, s: s**2 * len(t) * (6 * k**2 + 1), "joins every map"),
+    ("10.2", lambda t, k, s: s**2 * drawn(t) * (k**2 + 1), "bias for each kernel"),
+    ("10.2", lambda t, k, s: s**2 * (drawn(t) * k**2 + 1), "one bias in all"),
+    ("10.2", lambda t, k, s: s**2 * (drawn(t) * k + len(t)), "as many cells"),
+    ("10.2", lambda t, k, s: s * (drawn(t) * k**2 + len(t)), "as many stops"),
+    ("10.2", lambda t, k, s: s**2 * len(t) * (k**2 + 1), "one kernel for each row"),
+    ("10.2", lambda t, k, s: 151_600, "the table ((0,), (0, 1))"),
+    ("10.2", lambda t, k, s: 151_600 if s == 10 else None, "gives nothing"),
+    ("10.2", lambda t, k, s: 151_600.5, "expected a whole number"),
+    ("10.3", lambda t: len(t), "number of rows"),
+    ("10.3", lambda t: len(set(t)), "order in a row"),
+    ("10.3", lambda t: len({len(row) for row in t}), "Rows of one length"),
+    ("10.3", lambda t: 3 if len(t) in (4, 5) else 1, "For Table I it gives 1."),
+    ("11.3", lambda y, j: 1 - shares(y, j)[-1], "any of the digits"),
+    ("11.3", lambda y, j: np.exp(-j) / np.exp(-y).sum(), "must add up to 1"),
+    ("11.3", lambda y, j: np.exp(-j), "Divide by the sum"),
+    ("11.3", lambda y, j: np.exp(-y).sum() + np.exp(-j), "sum below the line"),
+    ("11.3", lambda y, j: 1 / shares(y, j)[-1], "upside down"),
+    ("11.3", lambda y, j: shares(-y, -j)[-1], "powers are negative"),
+    ("11.3", lambda y, j: shares(y, j)[-1], "Draw the largest term out"),
+    ("11.3", lambda y, j: shares(y, j), "expected one number"),
     ("14.3", lambda b: 106 * (b + 4) ** 2, "share it among"),
     ("14.3", lambda b: 6 * (b + 4) ** 2, "products alone"),
     ("14.3", lambda b: (b + 4) ** 2 * (1 + 100 / b**2), "six maps"),

@@ -373,7 +373,7 @@ TABLES = {
     ),
     "a map twice": (
         ((0, 1, 0), (1,)),
-        "row 0 of the table of C3 names input map 0 2 times; expected each map once. Remove the repetition.",
+        "row 0 of the table of C3 names input map 0 more than once; expected each map once. Remove the repetition.",
     ),
     "a negative map": (
         ((0, 1), (-1,)),
