@@ -125,6 +125,22 @@ def test_the_final_recipes_were_chosen_on_validation():
         assert len(seeds) >= 3
 
 
+def test_the_readme_quotes_the_records():
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    last = [
+        evaluation.choices(records.read(folder)).loc["the last", "test error"]
+        for folder in records.recorded("lenet5-200").values()
+    ]
+    for errors, dash in (
+        (evaluation.recorded_errors("lenet5-1998-plain"), "95 % interval "),
+        (evaluation.recorded_errors("lenet5-1998-distorted"), ""),
+        (np.array(last), "95 % interval "),
+    ):
+        low, high = evaluation.mean_interval(100 * errors)
+        quoted = f"{100 * errors.mean():.2f} % ({dash}{low:.2f} to {high:.2f}"
+        assert quoted in text
+
+
 def test_the_papers_figures_are_reached():
     for experiment, paper in (
         ("lenet5-1998-plain", 0.0095),
