@@ -286,6 +286,8 @@ def start(
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
+        # A shell starts what it puts in the background with Ctrl-C ignored, the tests included.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
