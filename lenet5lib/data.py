@@ -124,11 +124,11 @@ class Splits:
     def small(self, train: int, validation: int) -> Splits:
         """Return a copy with only the first `train` training and `validation` validation digits; the source says so."""
         source = f"the first {train:,} training digits of {self.source}"
-        return Splits(
-            self.train.take(slice(train)),
-            self.validation.take(slice(validation)),
-            self.test,
-            source,
+        return dataclasses.replace(
+            self,
+            train=self.train.take(slice(train)),
+            validation=self.validation.take(slice(validation)),
+            source=source,
         )
 
 

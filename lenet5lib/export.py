@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +184,7 @@ def recorded(folder: Path | None = None) -> Path:
         ExportError: there is none.
     """
     if folder is None:
-        folder = Path(str(resources.files("lenet5lib"))) / "recorded"
+        folder = records.RECORDED
     found = []
     for path in sorted(folder.glob(f"**/{checkpoint.BEST}")):
         record = records.read(path.parent)

@@ -42,12 +42,14 @@ OPTIMIZERS = ("adam", "levenberg-marquardt")
 """The optimizers by their names: Keras's Adam, and the 1998 paper's, which is in `optimizers`."""
 
 
-def require_rate(what: str, value: Any) -> float:
+def require_rate(
+    what: str, value: Any, advice: str = "Adam's usual rate is 0.001."
+) -> float:
     """Return `value` as a float if it is a finite number above 0, else raise ValueError naming `what`."""
     real = isinstance(value, Real) and not isinstance(value, bool)
     if not real or not 0 < value < math.inf:
         raise ValueError(
-            f"{what} is {value!r}; expected a number above 0. Choose another; Adam's usual rate is 0.001."
+            f"{what} is {value!r}; expected a number above 0. Choose another; {advice}"
         )
     return float(value)
 
@@ -263,10 +265,12 @@ class Recipe:
         if self.loss is not None:
             require_choice("loss", self.loss, LOSSES)
         if self.rubbish_distance is not None:
-            require_rate("rubbish_distance", self.rubbish_distance)
+            require_rate(
+                "rubbish_distance", self.rubbish_distance, "12 is usual here."
+            )
         require_choice("optimizer", self.optimizer, OPTIMIZERS)
         if self.damping is not None:
-            require_rate("damping", self.damping)
+            require_rate("damping", self.damping, "Values of 0.02 to 1 are usual.")
         adam = self.optimizer == "adam"
         if self.damping is not None if adam else self.weight_decay:
             field = "damping" if adam else "weight_decay"

@@ -14,6 +14,8 @@ from typing import Any
 
 FORMAT = 1
 NAME = "record.json"
+RECORDED = Path(str(importlib.resources.files("lenet5lib"))) / "recorded"
+"""The package's own folder of what the book cites: recorded runs, and benchmarks as JSON."""
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 TEST_METRICS = ("test_loss", "test_accuracy")
 
@@ -132,12 +134,11 @@ def recorded(name: str) -> dict[str, Path]:
     Raises:
         RecordError: no such experiment.
     """
-    folder = Path(str(importlib.resources.files("lenet5lib"))) / "recorded"
     found = {
-        path.parent.name: path.parent for path in folder.glob(f"{name}/*/{NAME}")
+        path.parent.name: path.parent for path in RECORDED.glob(f"{name}/*/{NAME}")
     }
     if not found:
-        known = sorted({path.parts[-3] for path in folder.glob(f"*/*/{NAME}")})
+        known = sorted({path.parts[-3] for path in RECORDED.glob(f"*/*/{NAME}")})
         raise RecordError(
             f"no recorded experiment {name!r}; expected one of {', '.join(known)}. Name one of these."
         )

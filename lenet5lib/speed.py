@@ -6,7 +6,6 @@ library, which takes its counts from here. Chapter 14 is about this module.
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from lenet5lib import arithmetic, blocks
+from lenet5lib import arithmetic, blocks, records
 from lenet5lib.spec import Architecture, Conv, pair, require_choice
 
 FORMS = ("plain", "blocks")
@@ -210,10 +209,11 @@ def recorded(name: str = "benchmark") -> dict[str, Any]:
 
     Args:
         name: "benchmark", TensorFlow as it finds the processor; "benchmark_without_onednn", the same with TensorFlow's
-            oneDNN operations off, as they are on processors without AVX-512 VNNI, AVX-VNNI or AMX.
+            oneDNN operations off, as they are on processors without AVX-512 VNNI, AVX-VNNI or AMX; "saving", what
+            `benchmarks/saving.py` wrote.
     """
-    folder = importlib.resources.files("lenet5lib") / "recorded"
-    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    path = records.RECORDED / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def recorded_table(result: dict[str, Any]) -> pd.DataFrame:

@@ -158,11 +158,7 @@ def train(
         save_steps = require_size("save_steps", save_steps)
     say = report or (lambda line: None)
     run_dir = Path(run_dir)
-    config = _config(architecture, splits, recipe, seed)
-    if not splits.held_out:
-        config["data"]["all digits"] = True
-    if watch_test:
-        config["data"]["watched test digits"] = data.digest(splits.test)
+    config = _config(architecture, splits, recipe, seed, watch_test)
     save_minutes = require_number("save_minutes", save_minutes)
     if not resume and run_dir.is_dir():
         with files.locked(run_dir):  # Not while another process trains there.
@@ -343,8 +339,14 @@ def _config(
     splits: Splits,
     recipe: Recipe,
     seed: int,
+    watch_test: bool,
 ) -> dict[str, Any]:
-    """Return all that fixes a run's result, as plain JSON values."""
+    """Return all that fixes a run's result and what is recorded of it, as plain JSON values."""
+    special: dict[str, Any] = {}
+    if not splits.held_out:
+        special["all digits"] = True
+    if watch_test:
+        special["watched test digits"] = data.digest(splits.test)
     return {
         "architecture": architecture.to_dict(),
         **recipe.to_dict(),
@@ -354,6 +356,7 @@ def _config(
             "training digits": len(splits.train),
             "validation digits": len(splits.validation),
             "digest": data.digest(splits.train, splits.validation),
+            **special,
         },
     }
 
@@ -529,17 +532,14 @@ def _save(model: keras.Model, record: Record, run_dir: Path) -> None:
     The checkpoint comes second: if the program dies between the two, the epoch is trained again, with the same result,
     and the best weights are written again.
     """
-    newest = record.epochs[-1]
-    if (
-        record.best["val_loss"] is None
-        or newest["val_loss"] < record.best["val_loss"]
-    ):
+    newest, known = record.epochs[-1], record.best["val_loss"]
+    better = known is None or newest["val_loss"] < known
+    if better:
         record.best = {"epoch": newest["epoch"], "val_loss": newest["val_loss"]}
-        text = record.to_json()
+    text = record.to_json()
+    if better:
         checkpoint.save(model, text, run_dir / BEST, with_optimizer=False)
-        _save_last(model, record, run_dir, text)
-    else:
-        _save_last(model, record, run_dir)
+    _save_last(model, record, run_dir, text)
 
 
 def _save_last(
@@ -626,23 +626,23 @@ class _Loop:
             tf.TensorSpec((), tf.int32),
         )
 
-    def arranged(self, epoch: int) -> tf.Tensor:
-        """Return an epoch's training digits, distorted where the recipe says so, laid out for the form."""
-        if self.recipe.distortion or self.pixels is None:
-            self.pixels = tf.constant(self.form.arrange(self.distorted(epoch)))
-        return self.pixels
-
-    def distorted(self, epoch: int, rows: Any = slice(None)) -> np.ndarray:
-        """Return an epoch's training digits, or those in these rows, distorted where the recipe says so."""
+    def distorted(self, epoch: int) -> np.ndarray:
+        """Return an epoch's training digits, distorted where the recipe says so."""
         distortion = self.recipe.distortion
         if distortion is None:
-            return self.images[rows]
-        return distortions.distort(self.images, distortion, self.seed, epoch)[rows]
+            return self.images
+        return distortions.distort(self.images, distortion, self.seed, epoch)
 
-    def estimate(self, epoch: int) -> None:
+    def arranged(self, images: np.ndarray) -> tf.Tensor:
+        """Return an epoch's training digits laid out for the form; where all epochs have the same, this is done once."""
+        if self.recipe.distortion or self.pixels is None:
+            self.pixels = tf.constant(self.form.arrange(images))
+        return self.pixels
+
+    def estimate(self, epoch: int, images: np.ndarray) -> None:
         """Give the Levenberg–Marquardt optimizer the second derivatives that it divides by for an epoch."""
-        rows = optimizers.estimation_set(self.seed, epoch, of=len(self.images))
-        inputs = models.prepared(self.model, self.distorted(epoch, rows))
+        rows = optimizers.estimation_set(self.seed, epoch, of=len(images))
+        inputs = models.prepared(self.model, images[rows])
         found = optimizers.second_derivatives(self.model, self.loss, inputs)
         self.model.optimizer.set_second_derivatives(found)
 
@@ -665,10 +665,13 @@ class _Loop:
         epoch, count = begun["epoch"], len(self.images)
         calls, counts = self.batches(epoch_order(self.seed, epoch, count))
         rates = self.rates(epoch, val_losses, len(calls))
-        pixels = self.arranged(epoch)
+        images = self.distorted(epoch)
+        pixels = self.arranged(images)
         done = len(begun["losses"])
         if self.recipe.optimizer == "levenberg-marquardt" and done == 0:
-            self.estimate(epoch)  # Within an epoch they are in the checkpoint.
+            self.estimate(
+                epoch, images
+            )  # Within an epoch they are in the checkpoint.
         for number in range(done, len(calls)):
             call = calls[number]
             loss, right = (

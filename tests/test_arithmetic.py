@@ -815,7 +815,7 @@ ALLOWED = {
     "resuming": MODEL | {"checkpoint", "training", "recipe"},
     "evaluation": MODEL | {"checkpoint", "training", "recipe"},
     "export": MODEL | {"checkpoint"},
-    "speed": COUNTING | {"blocks"},
+    "speed": COUNTING | FILES | {"blocks"},
     "symmetry": set(),
     "plots": COUNTING | FILES,
     "exercises": COUNTING

@@ -659,3 +659,17 @@ def test_an_interrupt_says_how_to_go_on(call, place, tmp_path, monkeypatch):
         done.stderr
         == "interrupted; the same command goes on from what was saved last\n"
     )
+
+
+def test_the_command_line_offers_what_recipes_know():
+    """It repeats their words, since it answers without NumPy and TensorFlow."""
+    from lenet5lib import recipe
+
+    train = next(
+        action.choices["train"]
+        for action in cli.parser()._actions
+        if isinstance(action.choices, dict)
+    )
+    offered = {action.dest: action.choices for action in train._actions}
+    assert tuple(offered["loss"]) == recipe.LOSSES
+    assert tuple(offered["optimizer"]) == recipe.OPTIMIZERS

@@ -849,3 +849,14 @@ def test_the_questioned_labels_are_positions_in_the_test_set():
     positions = data.MNIST_LABEL_ERRORS
     assert list(positions) == sorted(set(positions))
     assert 0 <= positions[0] <= positions[-1] < 10_000
+
+
+def test_a_small_part_of_all_digits_is_still_not_held_out():
+    dataset = data.Dataset(
+        data.stand_in().train.take(slice(240)), data.stand_in().test.take([]), "x"
+    )
+    whole = data.all_digits(dataset)
+    assert len(whole.train) == 240
+    assert not whole.held_out
+    assert not whole.small(100, 10).held_out
+    assert data.split(dataset).small(100, 10).held_out

@@ -14,8 +14,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from lenet5lib import checkpoint, data, evaluation, files, records, training
 
-RECORDED = Path(records.__file__).parent / "recorded"
-
 
 def main() -> int:
     """Record one run; say what was recorded."""
@@ -38,7 +36,7 @@ def main() -> int:
         return 1
     model = training.load_model(chosen.run_dir, name)
     result = evaluation.evaluate(model, dataset.test)
-    folder = RECORDED / chosen.name
+    folder = records.RECORDED / chosen.name
     folder.mkdir(parents=True, exist_ok=True)
     files.write(folder / records.NAME, record.to_json().encode())
     checkpoint.save(model, record, folder / name, with_optimizer=False)
@@ -56,7 +54,7 @@ def main() -> int:
     }
     text = json.dumps(test).replace(', {"position"', ',\n {"position"')
     files.write(folder / "test.json", (text + "\n").encode())
-    print(f"{folder.relative_to(RECORDED.parent.parent)}: {name}, {result}")
+    print(f"{folder.relative_to(records.RECORDED.parent.parent)}: {name}, {result}")
     return 0
 
 
