@@ -209,6 +209,12 @@ def _arrays(path: Path) -> dict[str, dict[str, np.ndarray]]:
     return groups
 
 
+def parts(path: Path) -> tuple[str, ...]:
+    """Return what a weights file holds, by its names: "layers", and "optimizer" if its state was saved too."""
+    with h5py.File(path, "r") as file:
+        return tuple(file)
+
+
 def contents(path: Path) -> pd.DataFrame:
     """Return what a weights file holds: for weights and optimizer the number of arrays, and of numbers in them."""
     rows = [

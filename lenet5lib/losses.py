@@ -39,18 +39,30 @@ def _of_label(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Sparse categorical cross-entropy of probabilities: −ln of the probability given to the label, as Keras computes it."""
+    """Categorical cross-entropy of probabilities: −ln of the probability given to the label, as Keras computes it.
 
+    Args:
+        smoothing: the share of the wanted probability that is spread over all classes alike, the label's too; 0 for none.
+
+    Source: for the smoothing, Szegedy and others 2016, section 7; chapter 13.
+    """
+
+    smoothing: float = 0.0
     name: ClassVar[str] = "cross-entropy"
     best: ClassVar[int] = 1  # The answer is the largest output.
 
     def __call__(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Return the loss of each digit, (n,), in nats."""
-        return keras.losses.sparse_categorical_crossentropy(labels, outputs)
+        if not self.smoothing:
+            return keras.losses.sparse_categorical_crossentropy(labels, outputs)
+        wanted = tf.one_hot(labels, outputs.shape[1], dtype=outputs.dtype)
+        return keras.losses.categorical_crossentropy(
+            wanted, outputs, label_smoothing=self.smoothing
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the loss as plain JSON values."""
-        return {"name": self.name}
+        return {"name": self.name} | asdict(self)
 
 
 @dataclass(frozen=True)
@@ -113,13 +125,19 @@ class MaximumAPosteriori:
 Loss = CrossEntropy | MaximumLikelihood | MaximumAPosteriori
 
 
-def choose(architecture: Architecture, name: str | None, j: float | None) -> Loss:
+def choose(
+    architecture: Architecture,
+    name: str | None,
+    j: float | None,
+    smoothing: float = 0.0,
+) -> Loss:
     """Return the loss to train a network with.
 
     Args:
         architecture: the network; what its last layer gives decides which losses make sense.
         name: of a loss; None for cross-entropy on probabilities and equation (9) on distances.
         j: of equation (9); None for `RUBBISH_DISTANCE`.
+        smoothing: of the labels, for cross-entropy; see `CrossEntropy`.
 
     Raises:
         ValueError: the loss does not go with the output; the text says which do.
@@ -136,12 +154,16 @@ def choose(architecture: Architecture, name: str | None, j: float | None) -> Los
             "the loss out."
         )
     chosen = fitting[names.index(name) if name else 0]
+    if smoothing and chosen is not CrossEntropy:
+        raise ValueError(
+            f"label_smoothing is {smoothing!r}, but {chosen.name} has none; expected 0. Leave it out."
+        )
     if chosen is not MaximumAPosteriori:
         if j is not None:
             raise ValueError(
                 f"rubbish_distance is {j!r}, but {chosen.name} has none; expected None. Leave it out."
             )
-        return chosen()
+        return chosen(smoothing) if smoothing else chosen()
     return chosen(RUBBISH_DISTANCE if j is None else j)
 
 

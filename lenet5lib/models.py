@@ -39,12 +39,15 @@ POOLING = {
 }
 
 
-def keras_layer(layer: Layer, seed: int = 0) -> keras.Layer:
+def keras_layer(
+    layer: Layer, seed: int = 0, initial: str | None = None
+) -> keras.Layer:
     """Return the Keras layer of one specified layer, with its name.
 
     Args:
         layer: a layer of `lenet5lib.spec`.
         seed: of the initial weights; see `initial_weights`. Biases start at 0.
+        initial: how the first kernel is drawn, one of `recipe.INITIAL`; None for what goes with the activation.
 
     Raises:
         ValueError: a layer of unknown kind.
@@ -58,7 +61,7 @@ def keras_layer(layer: Layer, seed: int = 0) -> keras.Layer:
                 strides=layer.stride,
                 padding=layer.padding,
                 activation=layers.find_activation(layer.activation),
-                kernel_initializer=initial_weights(layer, seed),
+                kernel_initializer=initial_weights(layer, seed, initial),
                 name=layer.name,
             )
         case Pool():
@@ -74,23 +77,29 @@ def keras_layer(layer: Layer, seed: int = 0) -> keras.Layer:
             return keras_layers.Dense(
                 units=layer.units,
                 activation=layers.find_activation(layer.activation),
-                kernel_initializer=initial_weights(layer, seed),
+                kernel_initializer=initial_weights(layer, seed, initial),
                 name=layer.name,
             )
         case _:
             return own_layer(layer, seed)
 
 
-def initial_weights(
-    layer: Conv | Dense, seed: int
-) -> keras.initializers.Initializer:
-    """Return what draws a layer's first kernel: Glorot's uniform distribution, Keras's own choice.
+INITIALIZERS = {
+    "glorot": keras.initializers.GlorotUniform,
+    "he": keras.initializers.HeUniform,
+    "fan-in": layers.FanIn,
+}
 
-    A layer that squashes as the 1998 paper's do starts as the paper's do, since both were made for each other.
+
+def initial_weights(
+    layer: Conv | Dense, seed: int, initial: str | None = None
+) -> keras.initializers.Initializer:
+    """Return what draws a layer's first kernel: by default Glorot's uniform distribution, Keras's own choice.
+
+    A layer that squashes as the 1998 paper's do starts by default as the paper's do, since both were made for each other.
     """
-    if layer.activation == "scaled_tanh":
-        return layers.FanIn(seed=seed)
-    return keras.initializers.GlorotUniform(seed=seed)
+    usual = "fan-in" if layer.activation == "scaled_tanh" else "glorot"
+    return INITIALIZERS[initial or usual](seed=seed)
 
 
 def own_layer(layer: Layer, seed: int) -> keras.Layer:
@@ -120,20 +129,26 @@ def own_layer(layer: Layer, seed: int) -> keras.Layer:
             return layers.Dropout(layer.rate, seed, name=layer.name)
 
 
-def all_layers(architecture: Architecture, seed: int = 0) -> list[keras.Layer]:
+def all_layers(
+    architecture: Architecture, seed: int = 0, initial: str | None = None
+) -> list[keras.Layer]:
     """Return the Keras layers in order; each draws its initial weights from its own seed."""
     return [
-        keras_layer(layer, seed=1000 * seed + n)
+        keras_layer(layer, 1000 * seed + n, initial)
         for n, layer in enumerate(architecture.layers)
     ]
 
 
-def build(architecture: Architecture, seed: int = 0) -> keras.Model:
+def build(
+    architecture: Architecture, seed: int = 0, initial: str | None = None
+) -> keras.Model:
     """Build the functional model of an architecture.
 
     Args:
         architecture: what to build.
         seed: of the initial weights; the same seed gives the same weights.
+        initial: how they are drawn, one of `recipe.INITIAL`; None for what goes with each layer's activation. The kinds of
+            layers that only the 1998 paper has start as the paper's do, whatever is asked.
 
     Returns:
         A model that reads float32 (batch, height, width, maps), its layers named as in the specification.
@@ -144,7 +159,7 @@ def build(architecture: Architecture, seed: int = 0) -> keras.Model:
     arithmetic.table(architecture)
     inputs = keras.Input(architecture.input_shape, name="Input")
     values = inputs
-    for layer in all_layers(architecture, seed):
+    for layer in all_layers(architecture, seed, initial):
         values = layer(values)
     model = keras.Model(inputs, values, name="LeNet-5")
     model.architecture = architecture

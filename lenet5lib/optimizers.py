@@ -13,13 +13,16 @@ The sum runs over the outputs that v takes part in: for a shared weight, over al
 exact second derivative: the curvature of the squashing functions (Gauss–Newton, which keeps every h at 0 or more), and what
 two different outputs of a layer have in common (the diagonal).
 
+Beside it stand two functions for weights that are averaged over the steps, which Keras's optimizers do themselves.
+
 Source: the 1998 paper, appendix C.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -360,3 +363,24 @@ class DiagonalLevenbergMarquardt(keras.optimizers.Optimizer):
     def get_config(self) -> dict[str, Any]:
         """Return what `__init__` takes."""
         return super().get_config() | {"mu": self.mu}
+
+
+def take_average(model: keras.Model) -> None:
+    """Give a model the average of its weights that its optimizer kept; without one, leave it as it is."""
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+
+
+@contextmanager
+def averaged(model: keras.Model) -> Iterator[None]:
+    """Give a model the average of its weights for as long as the block lasts, and then its own, bit for bit.
+
+    For a model whose optimizer keeps no average nothing is changed.
+    """
+    variables = model.trainable_variables if model.optimizer.use_ema else []
+    own = [variable.numpy() for variable in variables]
+    take_average(model)
+    try:
+        yield
+    finally:
+        for variable, values in zip(variables, own, strict=True):
+            variable.assign(values)

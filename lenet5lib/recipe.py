@@ -20,15 +20,24 @@ from lenet5lib.spec import require_choice, require_size
 
 
 def require_number(
-    what: str, value: Any, least: float = 0.0, most: float = math.inf
+    what: str,
+    value: Any,
+    least: float = 0.0,
+    most: float = math.inf,
+    below: float = math.inf,
 ) -> float:
-    """Return `value` as a float if it is a finite number from `least` to `most`, else raise ValueError naming `what`."""
+    """Return `value` as a float if it is a finite number from `least` to `most`, else raise ValueError naming `what`.
+
+    With `below` the upper end itself is excluded.
+    """
     real = isinstance(value, Real) and not isinstance(value, bool)
-    if not real or not least <= value <= most or math.isinf(value):
+    if not real or not least <= value <= most or not value < below:
         span = (
-            f"of {least:g} or more"
-            if math.isinf(most)
-            else f"from {least:g} to {most:g}"
+            f"from {least:g} to {most:g}"
+            if not math.isinf(most)
+            else f"from {least:g} to below {below:g}"
+            if not math.isinf(below)
+            else f"of {least:g} or more"
         )
         raise ValueError(
             f"{what} is {value!r}; expected a number {span}. Choose another."
@@ -40,6 +49,8 @@ LOSSES = ("cross-entropy", "maximum likelihood", "maximum a posteriori")
 """The losses by their names; `losses` computes them."""
 OPTIMIZERS = ("adam", "levenberg-marquardt")
 """The optimizers by their names: Keras's Adam, and the 1998 paper's, which is in `optimizers`."""
+INITIAL = ("glorot", "he", "fan-in")
+"""The initial weights by their names: Glorot and Bengio's of 2010, He and others' of 2015, the 1998 paper's."""
 
 
 def require_rate(
@@ -238,6 +249,10 @@ class Recipe:
         rubbish_distance: the j of the paper's equation (9); None for the library's value.
         optimizer: one of `OPTIMIZERS`.
         damping: the µ of the Levenberg–Marquardt optimizer, above 0; None for the library's value.
+        initial: one of `INITIAL`; None for what goes with each layer's activation, see `models.initial_weights`.
+        label_smoothing: the share of the probability that the loss wants spread over all classes alike, below 1.
+        average_decay: if above 0, validated and kept are not the weights themselves but their average over the steps; each
+            step keeps this share of it and takes the rest from the new weights; below 1.
 
     Raises:
         ValueError: a value that cannot be; the text says what came and what was expected.
@@ -251,6 +266,9 @@ class Recipe:
     rubbish_distance: float | None = None
     optimizer: str = "adam"
     damping: float | None = None
+    initial: str | None = None
+    label_smoothing: float = 0.0
+    average_decay: float = 0.0
 
     def __post_init__(self) -> None:
         require_size("batch_size", self.batch_size)
@@ -269,11 +287,15 @@ class Recipe:
                 "rubbish_distance", self.rubbish_distance, "12 is usual here."
             )
         require_choice("optimizer", self.optimizer, OPTIMIZERS)
+        if self.initial is not None:
+            require_choice("initial", self.initial, INITIAL)
+        for name in ("label_smoothing", "average_decay"):
+            require_number(name, getattr(self, name), 0, below=1)
         if self.damping is not None:
             require_rate("damping", self.damping, "Values of 0.02 to 1 are usual.")
         adam = self.optimizer == "adam"
-        if self.damping is not None if adam else self.weight_decay:
-            field = "damping" if adam else "weight_decay"
+        others = ("damping",) if adam else ("weight_decay", "average_decay")
+        for field in filter(lambda name: getattr(self, name), others):
             raise ValueError(
                 f"{field} is {getattr(self, field)}, but {self.optimizer} has none. Leave it out, or choose the other "
                 "optimizer."

@@ -73,7 +73,7 @@ class RunError(ValueError):
 
 @dataclass
 class Run:
-    """A finished or resumed training: the model with the last epoch's weights, its record, its folder."""
+    """A finished or resumed training: the model with the last epoch's weights, or their average, its record, its folder."""
 
     model: keras.Model
     record: Record
@@ -143,7 +143,7 @@ def train(
         report: receives a line of text an epoch; None for silence.
 
     Returns:
-        The run, its model holding the last epoch's weights.
+        The run, its model holding the last epoch's weights, or their average where the recipe asks for that.
 
     Raises:
         RunError: the folder holds a run of another configuration; the field that differs is named.
@@ -163,8 +163,11 @@ def train(
     if not resume and run_dir.is_dir():
         with files.locked(run_dir):  # Not while another process trains there.
             _move_aside(run_dir, say)
-    loss = losses.choose(architecture, recipe.loss, recipe.rubbish_distance)
-    model = compile_model(models.build(architecture, seed), recipe)
+    named = architecture, recipe.loss, recipe.rubbish_distance
+    loss = losses.choose(*named, recipe.label_smoothing)
+    measured_by = losses.choose(*named)
+    model = models.build(architecture, seed, recipe.initial)
+    model = compile_model(model, recipe)
     chosen = _form(model, architecture, form, len(splits.train), say)
     _make_folder(run_dir)
     with files.locked(run_dir) as alone, _Stop() as stop:
@@ -177,6 +180,7 @@ def train(
                 " and a part of one" if record.partial else ""
             )
             say(f"Finished: {run_dir} holds {held}, {epochs} asked for.")
+            optimizers.take_average(model)
             return Run(model, record, run_dir)
         record.sessions.append(_session(record, chosen))
         loop = _Loop(model, chosen, splits.train, recipe, loss, seed)
@@ -194,17 +198,20 @@ def train(
             seconds = begun["seconds"]
             progress = _Progress(epoch, epochs, report)
             line = {"epoch": epoch} | loop.epoch(before, begun, progress, saver)
-            for name, part in watched.items():
-                outputs = chosen.predict(pixels[name])
-                measured = _measures(loss, outputs, part.labels)
-                names = f"{name}_loss", f"{name}_accuracy"
-                line |= zip(names, measured, strict=True)
-            line["seconds"] = round(seconds + time.perf_counter() - start, 3)
-            record.epochs.append(line)
+            with optimizers.averaged(model):
+                for name, part in watched.items():
+                    outputs = chosen.predict(pixels[name])
+                    measured = _measures(measured_by, outputs, part.labels)
+                    names = f"{name}_loss", f"{name}_accuracy"
+                    line |= zip(names, measured, strict=True)
+                line["seconds"] = round(seconds + time.perf_counter() - start, 3)
+                record.epochs.append(line)
+                saver.best()
             saver.epoch()
             say(_line(record.epochs[-1], epochs))
             if epoch < epochs:
                 stop.check(record)
+    optimizers.take_average(model)
     return Run(model, record, run_dir)
 
 
@@ -276,10 +283,25 @@ class _Saver:
         self.calls = -(-steps // STEPS_A_CALL) if steps else math.inf
         self.saved, self.unsaved = time.monotonic(), 0
 
-    def epoch(self) -> None:
-        """Save the epoch that was added to the record last."""
+    def best(self) -> None:
+        """Save the model's weights as the best if the epoch that was added to the record last is the best.
+
+        The checkpoint comes second: if the program dies between the two, the epoch is trained again, with the same result,
+        and the best weights are written again.
+        """
         self.record.partial = None
-        _save(self.model, self.record, self.run_dir)
+        newest, known = self.record.epochs[-1], self.record.best["val_loss"]
+        if known is not None and newest["val_loss"] >= known:
+            return
+        self.record.best = {name: newest[name] for name in ("epoch", "val_loss")}
+        text = self.record.to_json()
+        checkpoint.save(
+            self.model, text, self.run_dir / BEST, with_optimizer=False
+        )
+
+    def epoch(self) -> None:
+        """Save the epoch that was added to the record last, to go on from."""
+        _save_last(self.model, self.record, self.run_dir)
         self.saved, self.unsaved = time.monotonic(), 0
 
     def call(self, state: dict[str, Any]) -> None:
@@ -324,7 +346,10 @@ def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
     rate = float(recipe.rates(np.zeros(1), 1, [])[0])
     if recipe.optimizer == "adam":
         decay = recipe.weight_decay or None
-        optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
+        average = {}
+        if recipe.average_decay:
+            average = {"use_ema": True, "ema_momentum": recipe.average_decay}
+        optimizer = keras.optimizers.Adam(rate, weight_decay=decay, **average)
         optimizer.exclude_from_weight_decay(var_names=["bias"])
     else:
         mu = optimizers.MU if recipe.damping is None else recipe.damping
@@ -526,27 +551,9 @@ def _session(record: Record, form: Form) -> dict[str, Any]:
     }
 
 
-def _save(model: keras.Model, record: Record, run_dir: Path) -> None:
-    """Save the epoch: the best weights if it is the best, then the checkpoint, then the record.
-
-    The checkpoint comes second: if the program dies between the two, the epoch is trained again, with the same result,
-    and the best weights are written again.
-    """
-    newest, known = record.epochs[-1], record.best["val_loss"]
-    better = known is None or newest["val_loss"] < known
-    if better:
-        record.best = {"epoch": newest["epoch"], "val_loss": newest["val_loss"]}
-    text = record.to_json()
-    if better:
-        checkpoint.save(model, text, run_dir / BEST, with_optimizer=False)
-    _save_last(model, record, run_dir, text)
-
-
-def _save_last(
-    model: keras.Model, record: Record, run_dir: Path, text: str | None = None
-) -> None:
+def _save_last(model: keras.Model, record: Record, run_dir: Path) -> None:
     """Save the checkpoint, keeping the one before, then the record; of a long run its text is not made more than once."""
-    text = text or record.to_json()
+    text = record.to_json()
     checkpoint.save(model, text, run_dir / LAST, previous=run_dir / PREVIOUS)
     _write_record(record, run_dir, text)
 
@@ -783,13 +790,27 @@ def load_model(run_dir: str | Path, name: str = BEST) -> keras.Model:
 
     Args:
         run_dir: the run's folder.
-        name: `best.weights.h5` or `last.weights.h5`.
+        name: `best.weights.h5` or `last.weights.h5`; the latter's are averaged where the run's recipe asks for that.
 
     Raises:
         CheckpointError: no such file, or a damaged one.
     """
     path = Path(run_dir) / name
     record = checkpoint.read_record(path)
+    recipe = Recipe.from_dict(record.config)
     model = models.build(Architecture.from_dict(record.config["architecture"]))
-    checkpoint.load(model, path)
+    # What was saved without an optimizer is averaged already.
+    if recipe.average_decay and "optimizer" in checkpoint.parts(path):
+        checkpoint.load(compile_model(model, recipe), path)
+        optimizers.take_average(model)
+    else:
+        checkpoint.load(model, path)
     return model
+
+
+def weights_to_use(record: Record) -> str:
+    """Return the name of the weights file that counts at the end of a run: the best on validation, or the last.
+
+    Where all digits were trained on, nothing is held out to choose by.
+    """
+    return LAST if record.config["data"].get("all digits") else BEST
