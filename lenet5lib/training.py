@@ -295,9 +295,7 @@ class _Saver:
             return
         self.record.best = {name: newest[name] for name in ("epoch", "val_loss")}
         text = self.record.to_json()
-        checkpoint.save(
-            self.model, text, self.run_dir / BEST, with_optimizer=False
-        )
+        checkpoint.save(self.model, text, self.run_dir / BEST, with_optimizer=False)
 
     def epoch(self) -> None:
         """Save the epoch that was added to the record last, to go on from."""
