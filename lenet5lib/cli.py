@@ -1,4 +1,4 @@
-"""The command line: `python -m lenet5lib describe|train|evaluate|predict|plot`.
+"""The command line: `python -m lenet5lib describe|train|experiment|evaluate|predict|plot`.
 
 Each command imports what it needs when it runs, so that `describe` and `--help` answer without TensorFlow. Exit codes:
 0 done, 1 something went wrong (one line on stderr says what), 2 the command line cannot be parsed, 130 or 143 stopped
@@ -79,6 +79,37 @@ def _recipe(options: argparse.Namespace) -> recipe.Recipe:
         rubbish_distance=options.rubbish_distance,
         optimizer=options.optimizer,
         damping=options.damping,
+    )
+
+
+def experiment(options: argparse.Namespace) -> None:
+    """Train what chapter 13 compares; what is finished is skipped, what was stopped goes on."""
+    from lenet5lib import data
+
+    dataset = data.load_digits(options.data or "auto")
+
+    from lenet5lib import experiments
+
+    if options.only:
+        experiments.run_one(
+            options.only, options.run_dir, dataset, options.threads, options.small
+        )
+        return
+    child = [sys.executable, "-m", "lenet5lib", "experiment", options.name]
+    child += ["--run-dir", str(options.run_dir)]
+    if options.data:
+        child += ["--data", str(options.data)]
+    if options.small:
+        child += ["--small", *map(str, options.small)]
+    experiments.run(
+        options.run_dir,
+        dataset,
+        steps=options.step,
+        seeds=options.seeds,
+        small=options.small,
+        jobs=options.jobs,
+        child=child,
+        keep=options.records,
     )
 
 
@@ -182,6 +213,12 @@ def parser() -> argparse.ArgumentParser:
         text = "an .npz file with x_train, y_train, x_test, y_test; default: MNIST, or the stand-in where it cannot be had"
         added.add_argument("--data", type=Path, metavar="PATH", help=text)
 
+    def add_small(added: argparse.ArgumentParser) -> None:
+        text = "only the first N training digits, and M for validation: for trying things out"
+        added.add_argument(
+            "--small", type=_positive, nargs=2, metavar=("N", "M"), help=text
+        )
+
     add_architecture(command_of(describe, run_dir=False))
     added = command_of(train)
     add_architecture(added)
@@ -191,13 +228,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train on the validation digits too, once everything is chosen; only the last weights then count",
     )
-    added.add_argument(
-        "--small",
-        type=_positive,
-        nargs=2,
-        metavar=("N", "M"),
-        help="only the first N training digits, and M for validation: for trying things out",
-    )
+    add_small(added)
     added.add_argument(
         "--epochs",
         type=_positive,
@@ -295,6 +326,40 @@ def parser() -> argparse.ArgumentParser:
     text = "go on from the folder's checkpoint (default), or move the old run aside and start anew"
     added.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help=text
+    )
+    added = command_of(experiment)
+    added.add_argument("name", choices=("one-change",), help="what to train")
+    add_data(added)
+    added.add_argument(
+        "--jobs",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="trainings at a time, which share the processor; two on two cores take less time than one after another",
+    )
+    added.add_argument(
+        "--step",
+        action="append",
+        metavar="NAME",
+        help="only this step, by the name of its folder; may be given several times",
+    )
+    added.add_argument(
+        "--seeds",
+        type=_positive,
+        default=5,
+        metavar="N",
+        help="seeds of each step (default: 5)",
+    )
+    add_small(added)
+    added.add_argument(
+        "--records",
+        type=Path,
+        metavar="DIR",
+        help="copy the records and test results there at the end; the book's are in lenet5lib/recorded/one-change",
+    )
+    added.add_argument("--only", metavar="RUN", help=argparse.SUPPRESS)
+    added.add_argument(
+        "--threads", type=_positive, default=1, help=argparse.SUPPRESS
     )
     added = command_of(evaluate)
     add_data(added)

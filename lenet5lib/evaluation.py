@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -259,6 +259,109 @@ def recorded_mistakes(folder: Path) -> pd.DataFrame:
     """
     wrong = _recorded_test(folder)["wrong"]
     return pd.DataFrame(wrong, columns=["position", "label", "answer"])
+
+
+def recorded_wrong(experiment: str) -> np.ndarray:
+    """Return which test digits each run of a recorded experiment got wrong: bool (runs, digits).
+
+    Raises:
+        RecordError: no such experiment, or its test digits were not read.
+    """
+    rows = []
+    for folder in recorded(experiment).values():
+        result = _recorded_test(folder)
+        row = np.zeros(result["digits"], bool)
+        row[[one["position"] for one in result["wrong"]]] = True
+        rows.append(row)
+    return np.array(rows)
+
+
+def paired_bootstrap(
+    before: np.ndarray,
+    after: np.ndarray,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+) -> tuple[float, float]:
+    """Return an interval for the change of the mean error from some networks to others, on the same test digits.
+
+    Each resample draws as many test digits as there are, with replacement, and takes the change on them; the interval holds
+    the middle 95 % of the changes. A digit brings the answers of all networks along, which is what "paired" says. How much
+    another choice of seeds would matter, it does not know.
+
+    Args:
+        before: which digits each network got wrong, bool (networks, digits).
+        after: the same of the others.
+        confidence: the share of resamples in the interval.
+        resamples: how many.
+
+    Returns:
+        (low, high), as shares of the digits; below 0 is better than before.
+
+    Raises:
+        ValueError: the two are not about equally many digits.
+
+    Source: Efron 1979; chapter 13.
+
+    >>> wrong, right = np.ones((5, 200), bool), np.zeros((5, 200), bool)
+    >>> paired_bootstrap(wrong, right)
+    (-1.0, -1.0)
+    """
+    _require_same_digits(before, after)
+    changes, counts = np.unique(
+        after.mean(axis=0) - before.mean(axis=0), return_counts=True
+    )
+    digits = int(counts.sum())
+    drawn = np.random.default_rng(0).multinomial(
+        digits, counts / digits, size=resamples
+    )
+    means = drawn @ changes / digits
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+class McNemar(NamedTuple):
+    """What McNemar's test finds of two networks: digits that only the one, only the other got wrong, and the p-value."""
+
+    only_before: int
+    only_after: int
+    p: float
+
+
+def mcnemar(before: np.ndarray, after: np.ndarray) -> McNemar:
+    """Compare two networks on the same test digits by McNemar's exact test.
+
+    Digits on which both are right, or both wrong, say nothing of which is better. Were both equally good, each of the others
+    would fall to either side like a coin.
+
+    Args:
+        before: which digits the one got wrong, bool (digits,).
+        after: the same of the other.
+
+    Raises:
+        ValueError: the two are not about equally many digits.
+
+    Source: McNemar 1947; chapter 13.
+
+    >>> one, other = np.arange(1000) < 20, np.arange(1000) < 6
+    >>> mcnemar(one, other)
+    McNemar(only_before=14, only_after=0, p=0.0001220703125)
+    """
+    _require_same_digits(before, after)
+    only_before = int((before & ~after).sum())
+    only_after = int((after & ~before).sum())
+    differing = only_before + only_after
+    p = binomtest(only_before, differing).pvalue if differing else 1.0
+    return McNemar(only_before, only_after, float(p))
+
+
+def _require_same_digits(before: np.ndarray, after: np.ndarray) -> None:
+    """Raise ValueError unless two arrays of wrong answers are about equally many digits."""
+    if before.shape[-1:] != after.shape[-1:] or before.ndim != after.ndim:
+        raise ValueError(
+            f"wrong answers have shapes {before.shape} and {after.shape}; expected the same digits in both. Test both on "
+            "the same digits."
+        )
 
 
 def evaluate(model: keras.Model, digits: Digits) -> Evaluation:

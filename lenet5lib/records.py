@@ -126,10 +126,16 @@ def read(run_dir: str | Path) -> Record:
     return Record.from_json(text, str(path))
 
 
+def experiments() -> list[str]:
+    """Return the names of all recorded experiments; those of an experiment in several parts have a slash."""
+    folders = {path.parent.parent for path in RECORDED.rglob(NAME)}
+    return sorted(folder.relative_to(RECORDED).as_posix() for folder in folders)
+
+
 def recorded(name: str) -> dict[str, Path]:
     """Return the folders of a recorded experiment's runs, by the run's name: what the book cites and does not train anew.
 
-    Each folder holds `record.json` and `best.weights.h5` as training left them.
+    Each folder holds `record.json` as training left it; some hold weights, and the test digits' result, too.
 
     Raises:
         RecordError: no such experiment.
@@ -138,7 +144,7 @@ def recorded(name: str) -> dict[str, Path]:
         path.parent.name: path.parent for path in RECORDED.glob(f"{name}/*/{NAME}")
     }
     if not found:
-        known = sorted({path.parts[-3] for path in RECORDED.glob(f"*/*/{NAME}")})
+        known = experiments()
         raise RecordError(
             f"no recorded experiment {name!r}; expected one of {', '.join(known)}. Name one of these."
         )

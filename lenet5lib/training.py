@@ -158,7 +158,7 @@ def train(
         save_steps = require_size("save_steps", save_steps)
     say = report or (lambda line: None)
     run_dir = Path(run_dir)
-    config = _config(architecture, splits, recipe, seed, watch_test)
+    config = configuration(architecture, splits, recipe, seed, watch_test)
     save_minutes = require_number("save_minutes", save_minutes)
     if not resume and run_dir.is_dir():
         with files.locked(run_dir):  # Not while another process trains there.
@@ -357,12 +357,12 @@ def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
     return model
 
 
-def _config(
+def configuration(
     architecture: Architecture,
     splits: Splits,
     recipe: Recipe,
     seed: int,
-    watch_test: bool,
+    watch_test: bool = False,
 ) -> dict[str, Any]:
     """Return all that fixes a run's result and what is recorded of it, as plain JSON values."""
     special: dict[str, Any] = {}
@@ -414,6 +414,16 @@ def differences(kept: Any, asked: Any, field: str = "") -> list[str]:
     return [line for key, a, b in pairs for line in differences(a, b, key)]
 
 
+def conflicts(kept: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    """Return the `differences` of two configurations if one run cannot go on as the other.
+
+    The same digits under another name are no reason.
+    """
+    found = differences(kept, asked)
+    named = [line for line in found if not line.startswith("data.source:")]
+    return found if named else []
+
+
 def _short(value: Any) -> str:
     """Write a configuration's value in a few words."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
@@ -450,8 +460,8 @@ def _open(
                 "start anew with --no-resume (resume=False), which moves the folder aside."
             )
         return Record(config)
-    found = differences(checkpoint.read_record(path).config, config)
-    if any(not line.startswith("data.source:") for line in found):
+    kept = checkpoint.read_record(path).config
+    if found := conflicts(kept, config):
         raise RunError(
             f"{run_dir} holds a run of another configuration. {'; '.join(found)}. Use the run's own values, name "
             "another folder, or start anew with --no-resume (resume=False), which moves the old run aside."

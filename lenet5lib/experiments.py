@@ -1,0 +1,247 @@
+"""Runs the trainings of chapter 13's experiment, several at a time, each resumable, and reads the test digits at their end.
+
+A run is an ordinary training in a folder of its own. What is finished is skipped, what was stopped goes on. `ladder` says
+what is trained.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from lenet5lib import checkpoint, data, evaluation, files, ladder, records, training
+from lenet5lib.data import Dataset, Splits
+from lenet5lib.ladder import Variant
+from lenet5lib.spec import require_choice
+from lenet5lib.training import RunError
+
+TEST = "test.json"
+"""What a run got wrong on the test digits, beside its record."""
+
+
+def split(
+    dataset: Dataset, variant: Variant, small: Sequence[int] | None
+) -> Splits:
+    """Return the digits that a variant is trained and validated on; `small` keeps the first N and M of them."""
+    splits = (data.all_digits if variant.all_digits else data.split)(dataset)
+    return splits.small(*small) if small else splits
+
+
+def train(
+    variant: Variant,
+    seed: int,
+    folder: Path,
+    dataset: Dataset,
+    *,
+    tested: bool = True,
+    small: Sequence[int] | None = None,
+    report: Callable[[str], Any] | None = print,
+) -> None:
+    """Train a variant with a seed, or go on with it, and then read the test digits, once.
+
+    Args:
+        variant: what to train.
+        seed: of the run.
+        folder: of the run; `test.json` is written beside the record.
+        dataset: the digits.
+        tested: whether the test digits are to be read; what was only tried is judged on validation.
+        small: train on so many digits, and validate on so many.
+        report: receives lines of text.
+    """
+    training.train(
+        variant.architecture,
+        split(dataset, variant, small),
+        folder,
+        epochs=variant.epochs,
+        recipe=variant.recipe,
+        seed=seed,
+        report=report,
+    )
+    if tested and not (folder / TEST).exists():
+        result = test_result(folder, checkpoint.LAST, dataset)
+        files.write(folder / TEST, result.encode())
+
+
+def test_result(folder: Path, weights: str, dataset: Dataset) -> str:
+    """Return what a run's weights answer wrong on the test digits, as the JSON text of a `test.json`."""
+    found = evaluation.evaluate(training.load_model(folder, weights), dataset.test)
+    wrong = [
+        {
+            "position": int(n),
+            "label": int(found.labels[n]),
+            "answer": int(found.predictions[n]),
+        }
+        for n in found.mistakes
+    ]
+    result = {"source": dataset.source, "digits": found.count, "wrong": wrong}
+    return json.dumps(result).replace(', {"position"', ',\n {"position"') + "\n"
+
+
+def finished(
+    variant: Variant, seed: int, folder: Path, tested: bool, splits: Splits
+) -> bool:
+    """Return whether nothing is left to do in a run's folder; one of another configuration is not finished."""
+    try:
+        record = records.read(folder)
+    except records.RecordError:
+        return False
+    asked = training.configuration(
+        variant.architecture, splits, variant.recipe, seed
+    )
+    done = len(record.epochs) >= variant.epochs and record.partial is None
+    read = (folder / TEST).exists() or not tested
+    return done and read and not training.conflicts(record.config, asked)
+
+
+def run(
+    folder: Path,
+    dataset: Dataset,
+    *,
+    steps: Sequence[str] | None = None,
+    seeds: int = len(ladder.SEEDS),
+    small: Sequence[int] | None = None,
+    jobs: int = 1,
+    child: Sequence[str] = (),
+    keep: Path | None = None,
+    report: Callable[[str], Any] = print,
+) -> None:
+    """Train all that the experiment asks for and that is not finished.
+
+    Args:
+        folder: holds a folder for each variant, and in it one for each seed.
+        dataset: the digits.
+        steps: the names of the steps' chosen variants; None for all steps.
+        seeds: how many of a chosen variant.
+        small: see `train`.
+        jobs: trainings at a time. More than one run in processes of their own, which share the processor's threads.
+        child: the command that makes one of these, to which the run's name and its threads are added.
+        keep: where to copy record and test result of each finished run to; None for nowhere.
+        report: receives lines of text.
+
+    Raises:
+        RunError: a training failed in its process, or a folder holds a run of another configuration.
+        ValueError: a step of another name.
+    """
+    planned = list(ladder.runs(ladder.steps_named(steps), seeds))
+    left = []
+    for variant, seed, tested in planned:
+        place = _run_folder(folder, variant, seed)
+        splits = split(dataset, variant, small)
+        if not finished(variant, seed, place, tested, splits):
+            left.append((variant, seed, tested))
+    report(f"{len(planned)} runs, {len(planned) - len(left)} of them finished.")
+    if jobs > 1:
+        _in_processes([_name(*one[:2]) for one in left], jobs, child, report)
+    else:
+        for number, (variant, seed, tested) in enumerate(left, 1):
+            report(f"Run {number} of {len(left)}: {_name(variant, seed)}")
+            place = _run_folder(folder, variant, seed)
+            train(
+                variant,
+                seed,
+                place,
+                dataset,
+                tested=tested,
+                small=small,
+                report=report,
+            )
+    if keep:
+        for variant, seed, _ in planned:
+            _keep(_run_folder(folder, variant, seed), keep / _name(variant, seed))
+        report(f"Records of {len(planned)} runs are in {keep}.")
+
+
+def run_one(
+    name: str,
+    folder: Path,
+    dataset: Dataset,
+    threads: int,
+    small: Sequence[int] | None = None,
+) -> None:
+    """Train one run by its name, such as relu/seed-3, with so many threads; what each job of `run` does.
+
+    Raises:
+        ValueError: no run of this name.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    known = {
+        _name(variant, seed): (variant, seed, tested)
+        for variant, seed, tested in ladder.runs()
+    }
+    require_choice("run", name, tuple(known))
+    variant, seed, tested = known[name]
+    place = _run_folder(folder, variant, seed)
+
+    def report(line: str) -> None:
+        print(f"{name}: {line}", flush=True)
+
+    train(variant, seed, place, dataset, tested=tested, small=small, report=report)
+
+
+def _in_processes(
+    names: list[str],
+    jobs: int,
+    child: Sequence[str],
+    report: Callable[[str], Any],
+) -> None:
+    """Train runs in processes of their own, so many at a time; if one fails or all are to stop, wait for all to save."""
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    waiting, running, failed = list(names), {}, None
+    try:
+        while running or (waiting and not failed):
+            while waiting and len(running) < jobs and not failed:
+                name = waiting.pop(0)
+                number = len(names) - len(waiting)
+                report(f"Run {number} of {len(names)}: {name}")
+                command = [*child, "--only", name, "--threads", threads]
+                running[name] = subprocess.Popen(
+                    command, stderr=subprocess.PIPE, text=True
+                )
+            for name, process in list(running.items()):
+                try:
+                    _, errors = process.communicate(timeout=0.2)
+                except subprocess.TimeoutExpired:
+                    continue
+                del running[name]
+                if process.returncode and not failed:
+                    lines = errors.strip().splitlines() or ["no message"]
+                    failed = f"{name}: {lines[-1].removeprefix('error: ')}"
+                    _stop(running)
+    except KeyboardInterrupt:
+        _stop(running)
+        for process in running.values():
+            process.communicate()
+        raise
+    if failed:
+        raise RunError(failed)
+
+
+def _stop(running: dict[str, subprocess.Popen]) -> None:
+    """Ask processes to save and end."""
+    for process in running.values():
+        process.terminate()
+
+
+def _name(variant: Variant, seed: int) -> str:
+    """Return the name of a run."""
+    return f"{variant.name}/seed-{seed}"
+
+
+def _run_folder(folder: Path, variant: Variant, seed: int) -> Path:
+    """Return the folder of a run."""
+    return folder / variant.name / f"seed-{seed}"
+
+
+def _keep(folder: Path, to: Path) -> None:
+    """Copy a run's record, and its test result if there is one."""
+    to.mkdir(parents=True, exist_ok=True)
+    for name in (records.NAME, TEST):
+        if (folder / name).exists():
+            files.write(to / name, (folder / name).read_bytes())
