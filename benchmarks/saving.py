@@ -34,20 +34,27 @@ def timed(save, *arguments) -> float:
 
 def measure(splits: data.Splits, batch_size: int, epochs: int) -> list[dict]:
     """Return for each epoch its seconds and those of the two saves."""
-    taken, save = [], training._save
+    taken: list[dict] = []
+    save_best, save_last = training._save_best, training._save_last
+    seconds = [0.0]
 
-    def spy(model, record: records.Record, run_dir: Path) -> None:
-        """Save as training does, best weights included while they improve; then as it would after many more epochs."""
-        short = timed(save, model, record, run_dir)
+    def best_timed(*arguments) -> None:
+        """Save as training does after an epoch if it is the best so far."""
+        seconds[0] = timed(save_best, *arguments)
+
+    def last_timed(model, record: records.Record, run_dir: Path) -> None:
+        """Save the checkpoint as training does; then, elsewhere, as it would after many more epochs."""
+        short = seconds[0] + timed(save_last, model, record, run_dir)
         longer = copy.deepcopy(record)
         longer.epochs *= LONG // len(longer.epochs)
-        longest = timed(save, model, longer, side)
+        longest = timed(save_last, model, longer, side)
         longer.best["val_loss"] = None
-        best = timed(save, model, longer, side)
+        best = timed(save_best, model, longer, side)
+        best += timed(save_last, model, longer, side)
         names = "saving", "saving at 200", "saving at 200, also best"
         taken.append(dict(zip(names, (short, longest, best), strict=True)))
 
-    training._save = spy
+    training._save_best, training._save_last = best_timed, last_timed
     with tempfile.TemporaryDirectory() as folder:
         side = Path(folder) / "side"
         side.mkdir()
@@ -61,7 +68,7 @@ def measure(splits: data.Splits, batch_size: int, epochs: int) -> list[dict]:
                 report=None,
             )
         finally:
-            training._save = save
+            training._save_best, training._save_last = save_best, save_last
     return [
         {"epoch": line["seconds"], **saves}
         for line, saves in zip(run.record.epochs, taken, strict=True)

@@ -284,18 +284,9 @@ class _Saver:
         self.saved, self.unsaved = time.monotonic(), 0
 
     def best(self) -> None:
-        """Save the model's weights as the best if the epoch that was added to the record last is the best.
-
-        The checkpoint comes second: if the program dies between the two, the epoch is trained again, with the same result,
-        and the best weights are written again.
-        """
+        """Save the model's weights as the best if the epoch that was added to the record last is the best."""
         self.record.partial = None
-        newest, known = self.record.epochs[-1], self.record.best["val_loss"]
-        if known is not None and newest["val_loss"] >= known:
-            return
-        self.record.best = {name: newest[name] for name in ("epoch", "val_loss")}
-        text = self.record.to_json()
-        checkpoint.save(self.model, text, self.run_dir / BEST, with_optimizer=False)
+        _save_best(self.model, self.record, self.run_dir)
 
     def epoch(self) -> None:
         """Save the epoch that was added to the record last, to go on from."""
@@ -557,6 +548,19 @@ def _session(record: Record, form: Form) -> dict[str, Any]:
         "threads": tf.config.threading.get_intra_op_parallelism_threads()
         or os.cpu_count(),
     }
+
+
+def _save_best(model: keras.Model, record: Record, run_dir: Path) -> None:
+    """Save the best weights if the newest epoch is the best.
+
+    The checkpoint comes second: if the program dies between the two, the epoch is trained again, with the same result, and
+    the best weights are written again.
+    """
+    newest, known = record.epochs[-1], record.best["val_loss"]
+    if known is None or newest["val_loss"] < known:
+        record.best = {name: newest[name] for name in ("epoch", "val_loss")}
+        text = record.to_json()
+        checkpoint.save(model, text, run_dir / BEST, with_optimizer=False)
 
 
 def _save_last(model: keras.Model, record: Record, run_dir: Path) -> None:

@@ -5,14 +5,21 @@ on, since nothing is held out then to choose by. Then reads the test digits, onc
 """
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from lenet5lib import checkpoint, data, evaluation, files, records, training
+from lenet5lib import (
+    checkpoint,
+    data,
+    evaluation,
+    experiments,
+    files,
+    records,
+    training,
+)
 
 
 def main() -> int:
@@ -22,11 +29,7 @@ def main() -> int:
     options.add_argument("name", help="EXPERIMENT/NAME")
     chosen = options.parse_args()
     record = records.read(chosen.run_dir)
-    name = (
-        checkpoint.LAST
-        if record.config["data"].get("all digits")
-        else checkpoint.BEST
-    )
+    name = training.weights_to_use(record)
     dataset = data.load_digits()
     if dataset.source != record.source:
         print(
@@ -35,26 +38,16 @@ def main() -> int:
         )
         return 1
     model = training.load_model(chosen.run_dir, name)
-    result = evaluation.evaluate(model, dataset.test)
     folder = records.RECORDED / chosen.name
     folder.mkdir(parents=True, exist_ok=True)
     files.write(folder / records.NAME, record.to_json().encode())
     checkpoint.save(model, record, folder / name, with_optimizer=False)
-    test = {
-        "source": dataset.source,
-        "digits": result.count,
-        "wrong": [
-            {
-                "position": int(n),
-                "label": int(result.labels[n]),
-                "answer": int(result.predictions[n]),
-            }
-            for n in result.mistakes
-        ],
-    }
-    text = json.dumps(test).replace(', {"position"', ',\n {"position"')
-    files.write(folder / "test.json", (text + "\n").encode())
-    print(f"{folder.relative_to(records.RECORDED.parent.parent)}: {name}, {result}")
+    result = experiments.test_result(chosen.run_dir, name, dataset)
+    files.write(folder / experiments.TEST, result.encode())
+    wrong = len(evaluation.recorded_mistakes(folder))
+    print(
+        f"{folder.relative_to(records.RECORDED.parent.parent)}: {name}, {wrong} of {len(dataset.test):,} wrong"
+    )
     return 0
 
 
