@@ -8,7 +8,7 @@ TensorFlow nor the data. Chapter 13 is about this module.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from lenet5lib import evaluation, records
-from lenet5lib.recipe import USUAL, OneCycle, Recipe
+from lenet5lib.recipe import AFFINE, USUAL, Distortion, OneCycle, Recipe
 from lenet5lib.spec import LENET5, Architecture, require_choice
 
 NAME = "one-change"
@@ -99,25 +99,44 @@ CYCLES = {
 }
 CYCLE = CYCLES[0.004]
 DECAYS = tuple(
-    CYCLE.changed(f"decay-{share}", weight_decay=share) for share in (0.02, 0.1)
+    CYCLE.changed(f"decay-{share}", weight_decay=share)
+    for share in (0.02, 0.1, 0.3)
 )
 SMOOTHED = tuple(
     CYCLE.changed(f"smooth-{share}", label_smoothing=share) for share in (0.05, 0.1)
 )
 
 
-def _others(variants: tuple[Variant, ...], chosen: Variant) -> tuple[Variant, ...]:
-    """Return the variants that were not chosen."""
-    return tuple(one for one in variants if one != chosen)
+DECAY = DECAYS[1]
+AFFINES = {
+    name: DECAY.changed(f"affine-{name}", distortion=distortion)
+    for name, distortion in {
+        "1998": AFFINE,
+        "small": Distortion(
+            translation=1, scaling=0.1, squeezing=0.1, shear=0.1, rotation=8
+        ),
+        "turned": Distortion(
+            translation=2, scaling=0.15, squeezing=0.1, shear=0.1, rotation=12
+        ),
+    }.items()
+}
+MOVED = AFFINES["1998"]
+
+
+def _step(change: str, chosen: Variant, among: Iterable[Variant] = ()) -> Step:
+    """Return the step to one of some variants."""
+    return Step(change, chosen, tuple(one for one in among if one != chosen))
 
 
 STEPS: tuple[Step, ...] = (
-    Step("the article's network", ARTICLE),
-    Step("scaled tanh for sigmoid", TANH),
-    Step("ReLU for scaled tanh", RELU),
-    Step("max for average pooling", MAX),
-    Step("He's initial weights for Glorot's", HE),
-    Step("one cycle of the rate", CYCLE, _others(tuple(CYCLES.values()), CYCLE)),
+    _step("the article's network", ARTICLE),
+    _step("scaled tanh for sigmoid", TANH),
+    _step("ReLU for scaled tanh", RELU),
+    _step("max for average pooling", MAX),
+    _step("He's initial weights", HE),
+    _step("one cycle of the rate", CYCLE, CYCLES.values()),
+    _step("weight decay", DECAY, (*DECAYS, *SMOOTHED)),
+    _step("affine distortions", MOVED, AFFINES.values()),
 )
 
 

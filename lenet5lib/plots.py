@@ -1015,3 +1015,61 @@ def rubbish_class(
     right.set_xlabel("distance of a wrong code")
     right.set_ylabel("push away (nats a unit)")
     return figure
+
+
+@_styled
+def ladder(
+    results: Mapping[str, np.ndarray], references: Mapping[str, float]
+) -> Figure:
+    """Draw the test errors of a chain of changes, a row for each: every seed as a dot, mean and standard deviation.
+
+    Args:
+        results: what was changed, in order, and the errors of its seeds, 0–1.
+        references: a name and an error, 0–1, for each vertical line to compare with.
+    """
+    figure, axes = _figure(7.2, 0.36 * len(results) + 1.3)
+    ax = axes[0, 0]
+    for row, errors in enumerate(results.values()):
+        percent = 100 * np.asarray(errors)
+        ax.plot(percent, np.full(len(percent), row), "o", color=TEST, alpha=0.35)
+        spread = percent.std(ddof=1)
+        ax.errorbar(percent.mean(), row, xerr=spread, fmt="|", color="black")
+        ax.text(
+            1.01,
+            row,
+            f"{percent.mean():.2f} ± {spread:.2f}",
+            transform=ax.get_yaxis_transform(),
+            va="center",
+            fontsize=9,
+        )
+    for number, (name, error) in enumerate(references.items()):
+        line = ("--", ":", "-.")[number % 3]
+        ax.axvline(100 * error, color=MARK, linestyle=line, linewidth=1, label=name)
+    ax.set_yticks(range(len(results)), list(results))
+    ax.set_ylim(len(results) - 0.5, -0.5)
+    ax.set_xlim(left=0)
+    ax.set_xlabel("test error (%)")
+    figure.legend(loc="outside upper center", ncols=3, fontsize=9)
+    return figure
+
+
+@_styled
+def learning_rates(schedules: Mapping[str, np.ndarray], epochs: int) -> Figure:
+    """Draw the learning rate along a training, a line for each schedule.
+
+    Args:
+        schedules: name to the rate of each step, (steps,).
+        epochs: how many these steps are.
+    """
+    figure, axes = _figure(7.2, 2.6)
+    ax = axes[0, 0]
+    for (name, rates), colour, line in zip(
+        schedules.items(), SERIES, ("-", "--", "-.", ":", "-"), strict=False
+    ):
+        done = np.linspace(0, epochs, len(rates))
+        ax.plot(done, rates, line, color=colour, label=name)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("learning rate")
+    ax.set_ylim(bottom=0)
+    ax.legend()
+    return figure
