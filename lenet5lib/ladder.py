@@ -17,7 +17,14 @@ import numpy as np
 import pandas as pd
 
 from lenet5lib import evaluation, records
-from lenet5lib.recipe import AFFINE, USUAL, Distortion, OneCycle, Recipe
+from lenet5lib.recipe import (
+    AFFINE,
+    USUAL,
+    Distortion,
+    OneCycle,
+    Recipe,
+    usual_initial,
+)
 from lenet5lib.spec import LENET5, Architecture, require_choice
 
 NAME = "one-change"
@@ -138,6 +145,48 @@ STEPS: tuple[Step, ...] = (
     _step("weight decay", DECAY, (*DECAYS, *SMOOTHED)),
     _step("affine distortions", MOVED, AFFINES.values()),
 )
+
+
+def differences(before: Variant, after: Variant) -> pd.DataFrame:
+    """Return what differs between two trainings: `what`, and its value `before` and `after`, a row for each."""
+    rows = []
+    pairs = zip(before.architecture.layers, after.architecture.layers, strict=True)
+    for one, other in pairs:
+        rows += [
+            (f"{name} of {one.name}", value, getattr(other, name))
+            for name, value in vars(one).items()
+            if value != getattr(other, name)
+        ]
+    first, second = _initial(before), _initial(after)
+    if first != second:
+        rows.append(("initial weights", first, second))
+    for one, other in ((before.recipe, after.recipe), (before, after)):
+        rows += [
+            (field.name, _short(old), _short(new))
+            for field in dataclasses.fields(one)
+            if field.name not in ("name", "architecture", "recipe", "initial")
+            and (old := getattr(one, field.name))
+            != (new := getattr(other, field.name))
+        ]
+    return pd.DataFrame(rows, columns=["what", "before", "after"]).set_index("what")
+
+
+def _initial(variant: Variant) -> str:
+    """Return how the kernels of a variant start, chosen or usual; all its hidden layers have one activation."""
+    activation = variant.architecture.layers[0].activation
+    return variant.recipe.initial or usual_initial(activation)
+
+
+def _short(value: Any) -> str:
+    """Write a value in a few words; of a schedule or distortion only what is not its default."""
+    if not dataclasses.is_dataclass(value):
+        return str(value)
+    shown = (
+        f"{field.name}={getattr(value, field.name)}"
+        for field in dataclasses.fields(value)
+        if getattr(value, field.name) != field.default
+    )
+    return f"{type(value).__name__}({', '.join(shown)})"
 
 
 def steps_named(names: list[str] | None = None) -> tuple[Step, ...]:

@@ -18,6 +18,7 @@ from keras import layers as keras_layers
 from lenet5lib import arithmetic, blocks, codes, layers, losses
 from lenet5lib.data import prepare, require_inputs
 from lenet5lib.paper import PAPER
+from lenet5lib.recipe import usual_initial
 from lenet5lib.spec import (
     LENET5,
     PIXELS,
@@ -94,12 +95,8 @@ INITIALIZERS = {
 def initial_weights(
     layer: Conv | Dense, seed: int, initial: str | None = None
 ) -> keras.initializers.Initializer:
-    """Return what draws a layer's first kernel: by default Glorot's uniform distribution, Keras's own choice.
-
-    A layer that squashes as the 1998 paper's do starts by default as the paper's do, since both were made for each other.
-    """
-    usual = "fan-in" if layer.activation == "scaled_tanh" else "glorot"
-    return INITIALIZERS[initial or usual](seed=seed)
+    """Return what draws a layer's first kernel; None is what goes with its activation, see `recipe.usual_initial`."""
+    return INITIALIZERS[initial or usual_initial(layer.activation)](seed=seed)
 
 
 def own_layer(layer: Layer, seed: int) -> keras.Layer:

@@ -53,6 +53,14 @@ INITIAL = ("glorot", "he", "fan-in")
 """The initial weights by their names: Glorot and Bengio's of 2010, He and others' of 2015, the 1998 paper's."""
 
 
+def usual_initial(activation: str) -> str:
+    """Return the initial weights of a layer where none are chosen: Glorot's, Keras's own choice.
+
+    A layer that squashes as the 1998 paper's do starts as the paper's do, since both were made for each other.
+    """
+    return "fan-in" if activation == "scaled_tanh" else "glorot"
+
+
 def require_rate(
     what: str, value: Any, advice: str = "Adam's usual rate is 0.001."
 ) -> float:
@@ -249,7 +257,7 @@ class Recipe:
         rubbish_distance: the j of the paper's equation (9); None for the library's value.
         optimizer: one of `OPTIMIZERS`.
         damping: the µ of the Levenberg–Marquardt optimizer, above 0; None for the library's value.
-        initial: one of `INITIAL`; None for what goes with each layer's activation, see `models.initial_weights`.
+        initial: one of `INITIAL`; None for what goes with each layer's activation, see `usual_initial`.
         label_smoothing: the share of the probability that the loss wants spread over all classes alike, below 1.
         average_decay: if above 0, validated and kept are not the weights themselves but their average over the steps; each
             step keeps this share of it and takes the rest from the new weights; below 1.
