@@ -53,7 +53,7 @@ def distort(
         moved = None
         if distortion.elastic:
             noise = draw.integers(0, 256, (2, *filled.shape), np.uint8)
-            moved = _displacements(noise, *moves)
+            moved = displacements(noise, *moves)
         warped = warp(filled, amounts, moved)
         made[first : first + len(part)] = warped[: len(part)]
     return made
@@ -109,7 +109,7 @@ def _positions(
     return y / (scale * squeeze) + middle[0], x * squeeze / scale + middle[1]
 
 
-def _displacements(
+def displacements(
     noise: np.ndarray, left: np.ndarray, right: np.ndarray
 ) -> tf.Tensor:
     """Return smooth random displacements down and across, float32 (2, n, height, width).

@@ -125,7 +125,7 @@ def test_rotation_keeps_the_ink_and_turns_it():
 def test_elastic_displacements_have_the_deviation_and_the_smoothness_asked():
     noise = np.random.default_rng(0).integers(0, 256, (2, 400, 28, 28), np.uint8)
     smooth = distortions._smoothing(28, Distortion(elastic=1.5, smoothness=4))
-    moved = distortions._displacements(noise, smooth, smooth)
+    moved = distortions.displacements(noise, smooth, smooth)
     down, across = (one.numpy() for one in moved)
     assert down.std() == pytest.approx(1.5, rel=0.05)
     assert across.std() == pytest.approx(1.5, rel=0.05)
