@@ -127,7 +127,28 @@ AFFINES = {
         ),
     }.items()
 }
-MOVED = AFFINES["1998"]
+MOVED = AFFINES["small"]
+ELASTICS = {
+    pixels: MOVED.changed(
+        f"elastic-{pixels}",
+        distortion=dataclasses.replace(MOVED.recipe.distortion, elastic=pixels),
+    )
+    for pixels in (0.4, 0.7, 1.4)
+}
+BENT = ELASTICS[0.4]
+LIGHTERS = {
+    share: BENT.changed(f"lighter-{share}", weight_decay=share) for share in (0.02,)
+}
+LIGHTER = LIGHTERS[0.02]
+AVERAGES = {
+    kept: LIGHTER.changed(f"averaged-{kept}", average_decay=kept)
+    for kept in (0.999, 0.9997)
+}
+AVERAGED = AVERAGES[0.999]
+LONG_HELD_OUT = AVERAGED.changed(
+    "long", learning_rate=OneCycle(CYCLE.recipe.learning_rate.peak, 100), epochs=100
+)
+LONG = LONG_HELD_OUT.changed("long-all", all_digits=True)
 
 
 def _step(change: str, chosen: Variant, among: Iterable[Variant] = ()) -> Step:
@@ -144,6 +165,10 @@ STEPS: tuple[Step, ...] = (
     _step("one cycle of the rate", CYCLE, CYCLES.values()),
     _step("weight decay", DECAY, (*DECAYS, *SMOOTHED)),
     _step("affine distortions", MOVED, AFFINES.values()),
+    _step("elastic distortions", BENT, ELASTICS.values()),
+    _step("less weight decay", LIGHTER, LIGHTERS.values()),
+    _step("averaged weights", AVERAGED, AVERAGES.values()),
+    _step("100 epochs, all digits", LONG, (LONG_HELD_OUT,)),
 )
 
 

@@ -655,6 +655,7 @@ class _Loop:
     def arranged(self, images: np.ndarray) -> tf.Tensor:
         """Return an epoch's training digits laid out for the form; where all epochs have the same, this is done once."""
         if self.recipe.distortion or self.pixels is None:
+            self.pixels = None  # Not two epochs' digits at a time.
             self.pixels = tf.constant(self.form.arrange(images))
         return self.pixels
 
