@@ -51,6 +51,9 @@ STEPS_A_CALL = 100
 """Steps that TensorFlow takes for each call from Python; each full call adds one point to the record's `steps`."""
 
 
+AT_ONCE = 5_000
+"""Digits that are laid out for a form together."""
+
 SAVE_MINUTES = 10.0
 """How long training goes on, by default, until it saves in the middle of an epoch."""
 
@@ -656,8 +659,16 @@ class _Loop:
         """Return an epoch's training digits laid out for the form; where all epochs have the same, this is done once."""
         if self.recipe.distortion or self.pixels is None:
             self.pixels = None  # Not two epochs' digits at a time.
-            self.pixels = tf.constant(self.form.arrange(images))
+            self.pixels = self.laid_out(images)
         return self.pixels
+
+    def laid_out(self, images: np.ndarray) -> tf.Tensor:
+        """Return digits laid out for the form; part by part, since TensorFlow copies what it is given twice."""
+        parts = (
+            images[first : first + AT_ONCE]
+            for first in range(0, len(images), AT_ONCE)
+        )
+        return tf.concat([tf.constant(self.form.arrange(one)) for one in parts], 0)
 
     def estimate(self, epoch: int, images: np.ndarray) -> None:
         """Give the Levenberg–Marquardt optimizer the second derivatives that it divides by for an epoch."""
