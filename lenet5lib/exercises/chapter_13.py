@@ -1,0 +1,91 @@
+"""Exercises of chapter 13: one change at a time."""
+
+from __future__ import annotations
+
+from math import comb
+
+import numpy as np
+
+from lenet5lib.exercises import (
+    Number,
+    attempt,
+    exercise,
+    number_exercise,
+)
+from lenet5lib.recipe import OneCycle
+
+
+@number_exercise("13.1", "a learning rate, to four decimals")
+def in_the_cycle() -> Number:
+    cycle = OneCycle(0.004, 20)
+    steps = 20 * 1000 + 1
+    rates = cycle.rates(np.array([13_000, 3_000]), steps // 20, [])
+    line = 0.004 * (1 - 13 / 20)
+    return Number(
+        float(rates[0]),
+        {
+            0.004: "That is the peak, after the rise. At 13 epochs the rate has been falling for 7.",
+            line: "That goes straight down from the start. Equation (13.5) goes down along a cosine, after the rise.",
+            0.004
+            * (1 + np.cos(np.pi * 13 / 20))
+            / 2: "That falls from the first step. The share r of the rise has to be taken off, above and below.",
+            float(
+                rates[1]
+            ): "That is on the way up. After 13 epochs it is on the way down.",
+            0.001: "That is the article's rate. The peak is 0.004.",
+        },
+        "Put s = 13/20 and r = 6/20 into equation (13.5).",
+        tolerance=2e-3,
+    )
+
+
+@number_exercise("13.2", "a probability, to three decimals")
+def coins() -> Number:
+    ways = [comb(20, heads) for heads in range(21)]
+    at_most_6 = sum(ways[:7]) / 2**20
+    return Number(
+        2 * at_most_6,
+        {
+            at_most_6: "That is one side. As far from even to the other side counts too.",
+            2
+            * ways[6]
+            / 2
+            ** 20: "That is exactly 6 and exactly 14. Outcomes that are further from even count too.",
+            ways[6]
+            / 2**20: "That is exactly 6. Fewer, and the other side, count too.",
+            1
+            - at_most_6: "That is the probability of more than 6. The question is for outcomes as uneven as this.",
+            6
+            / 20: "That is a share of the coins. The question is how often coins would fall as unevenly.",
+        },
+        "Twenty fair coins: how often do 6 or fewer, or 14 or more, show heads? The 40 say nothing.",
+        tolerance=1e-2,
+    )
+
+
+@exercise(
+    "13.3",
+    "a function that takes two boolean arrays (networks, digits) and returns a number for each digit",
+)
+def terms(answer) -> str:
+    before = np.array([[1, 1, 0, 0, 1], [1, 0, 0, 0, 1]], bool)
+    after = np.array([[0, 1, 0, 1, 1], [0, 0, 0, 1, 0], [0, 1, 0, 1, 0]], bool)
+    found = attempt(answer, before, after)
+    right = after.mean(axis=0) - before.mean(axis=0)
+    if np.shape(found) != right.shape:
+        return f"It returns {found!r}; expected {len(right)} numbers, one for each digit."
+    found = np.asarray(found, float)
+    known = [
+        (-right, "That is before minus after. A change for the better is below 0."),
+        (
+            after.sum(axis=0) - before.sum(axis=0),
+            "Those are numbers of networks. Equation (13.10) has shares of them, since it divides by the number of seeds.",
+        ),
+        (after.mean(axis=0), "Those are the shares after the change alone."),
+    ]
+    for wrong, hint in known:
+        if np.allclose(found, wrong):
+            return hint
+    if not np.allclose(found, right):
+        return f"For {before.tolist()} and {after.tolist()} it gives {found.tolist()}. Take the mean over networks."
+    return ""
