@@ -136,15 +136,12 @@ ELASTICS = {
     for pixels in (0.4, 0.7, 1.4)
 }
 BENT = ELASTICS[0.4]
-LIGHTERS = {
-    share: BENT.changed(f"lighter-{share}", weight_decay=share) for share in (0.02,)
-}
-LIGHTER = LIGHTERS[0.02]
+LIGHTER = BENT.changed("lighter-0.02", weight_decay=0.02)
 AVERAGES = {
     kept: LIGHTER.changed(f"averaged-{kept}", average_decay=kept)
     for kept in (0.999, 0.9997)
 }
-AVERAGED = AVERAGES[0.999]
+AVERAGED = AVERAGES[0.9997]
 LONG_HELD_OUT = AVERAGED.changed(
     "long", learning_rate=OneCycle(CYCLE.recipe.learning_rate.peak, 100), epochs=100
 )
@@ -166,7 +163,7 @@ STEPS: tuple[Step, ...] = (
     _step("weight decay", DECAY, (*DECAYS, *SMOOTHED)),
     _step("affine distortions", MOVED, AFFINES.values()),
     _step("elastic distortions", BENT, ELASTICS.values()),
-    _step("less weight decay", LIGHTER, LIGHTERS.values()),
+    _step("less weight decay", LIGHTER),
     _step("averaged weights", AVERAGED, AVERAGES.values()),
     _step("100 epochs, all digits", LONG, (LONG_HELD_OUT,)),
 )
