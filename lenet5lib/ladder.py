@@ -242,13 +242,22 @@ def validation(variant: Variant) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, "index", columns=columns).sort_index()
 
 
-def tried(step: Step) -> pd.DataFrame:
-    """Return the mean validation loss and error of a step's variants, over the two seeds that all have; the best first."""
+def tried(step: Step, beside: Variant | None = None) -> pd.DataFrame:
+    """Return the mean validation loss and error of a step's variants, over the two seeds that all have; the best first.
+
+    Args:
+        step: whose variants; one that was trained on all digits cannot be judged and is left out.
+        beside: another variant to compare with, such as the one before.
+    """
+    variants = [step.chosen, *step.tried, *([beside] if beside else [])]
     rows = {
         one.name: validation(one).loc[list(TRIED)].mean()
-        for one in (step.chosen, *step.tried)
+        for one in variants
+        if not one.all_digits
     }
-    return pd.DataFrame(rows).T.rename_axis("variant").sort_values("error")
+    return (
+        pd.DataFrame(rows).T.rename_axis("variant").sort_values(["error", "loss"])
+    )
 
 
 @cache
