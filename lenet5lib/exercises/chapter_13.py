@@ -28,13 +28,13 @@ def in_the_cycle() -> Number:
             line: "That goes straight down from the start. Equation (13.5) goes down along a cosine, after the rise.",
             0.004
             * (1 + np.cos(np.pi * 13 / 20))
-            / 2: "That falls from the first step. The share r of the rise has to be taken off, above and below.",
+            / 2: "That falls from the first step. The share of the rise has to be taken off, above and below.",
             float(
                 rates[1]
             ): "That is on the way up. After 13 epochs it is on the way down.",
             0.001: "That is the article's rate. The peak is 0.004.",
         },
-        "Put s = 13/20 and r = 6/20 into equation (13.5).",
+        "Put θ = 13/20 and θ₀ = 6/20 into equation (13.5).",
         tolerance=2e-3,
     )
 
