@@ -90,6 +90,10 @@ NEEDS = {
         "chapters 10 and 11; chapter 9 for reading records.",
         "the paper's network, confirmed in every figure and trained to its error.",
     ),
+    "book/13_one_change_at_a_time": (
+        "chapters 5 and 7; chapter 12 for the distortions.",
+        "what each change since 1998 is worth on one network, with its uncertainty.",
+    ),
     "book/14_speed": (
         "chapters 3 and 5.",
         "where a training's time goes, and how the same network trains faster.",
