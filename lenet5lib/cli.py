@@ -399,11 +399,17 @@ def command(record: records.Record, run_dir: str, width: int | None = None) -> s
     from lenet5lib import recipe
 
     config = record.config
-    names = {one.name: name for name, one in spec.ARCHITECTURES.items()}
+    built = spec.Architecture.from_dict(config["architecture"])
+    names = {one: name for name, one in spec.ARCHITECTURES.items()}
+    if built not in names:
+        raise ValueError(
+            f"no command line makes a changed form of {built.name}; expected one of {', '.join(spec.ARCHITECTURES)}. Call "
+            "training.train, or run the experiment that it is of."
+        )
     chosen = recipe.Recipe.from_dict(config)
     rate = chosen.learning_rate
     words = ["--epochs", len(record.epochs), "--seed", config["seed"]]
-    if (architecture := names[config["architecture"]["name"]]) != "lenet5":
+    if (architecture := names[built]) != "lenet5":
         words += ["--architecture", architecture]
     if chosen.batch_size != 32:
         words += ["--batch-size", chosen.batch_size]

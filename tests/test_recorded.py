@@ -1,18 +1,23 @@
 """The recorded runs that the book cites: whole, made by the command that the book prints, and what their weights compute."""
 
 import dataclasses
+import json
 import os
 import shlex
+import statistics
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lenet5lib import (
+    arithmetic,
     checkpoint,
     cli,
     data,
     evaluation,
+    experiments,
+    ladder,
     records,
     spec,
     training,
@@ -21,14 +26,10 @@ from lenet5lib.recipe import Recipe
 from lenet5lib.records import RecordError
 from lenet5lib.spec import Architecture
 
-EXPERIMENTS = sorted(
-    path.name
-    for path in (Path(records.__file__).parent / "recorded").iterdir()
-    if path.is_dir()
-)
 ALL = {
     f"{experiment}/{name}": folder
-    for experiment in EXPERIMENTS
+    for experiment in records.experiments()
+    if not experiment.startswith(ladder.NAME)
     for name, folder in records.recorded(experiment).items()
 }
 RUNS = {name: folder for name, folder in ALL.items() if "lenet5-200" in name}
@@ -211,6 +212,120 @@ def test_a_recipe_without_words_is_refused():
     config = record.config | {"distortion": {"elastic": 2.0}}
     with pytest.raises(ValueError, match="no command line makes Recipe"):
         cli.command(dataclasses.replace(record, config=config), "runs/x")
+
+
+def test_a_changed_architecture_has_no_command():
+    record = records.read(RUNS["lenet5-200/seed-0"])
+    changed = spec.LENET5.with_hidden_activation("relu").to_dict()
+    config = record.config | {"architecture": changed}
+    with pytest.raises(ValueError, match="a changed form of LeNet-5, the article"):
+        cli.command(dataclasses.replace(record, config=config), "runs/x")
+
+
+LADDER = [
+    pytest.param(*run, id=f"{run[0].name}/seed-{run[1]}") for run in ladder.runs()
+]
+
+
+def ladder_folder(variant, seed):
+    return records.RECORDED / ladder.NAME / variant.name / f"seed-{seed}"
+
+
+@pytest.mark.parametrize(("variant", "seed", "tested"), LADDER)
+def test_a_run_of_the_ladder_is_what_the_ladder_says(variant, seed, tested):
+    folder = ladder_folder(variant, seed)
+    record = records.read(folder)
+    config = record.config
+    assert Architecture.from_dict(config["architecture"]) == variant.architecture
+    assert Recipe.from_dict(config) == variant.recipe
+    assert config["seed"] == seed
+    assert len(record.epochs) == variant.epochs
+    assert record.partial is None
+    assert record.source == "MNIST"
+    assert config["data"].get("all digits", False) == variant.all_digits
+    digits = 60_000 if variant.all_digits else 55_000
+    assert config["data"]["training digits"] == digits
+    assert record.metrics == records.METRICS, "the test digits were not watched"
+    assert (folder / experiments.TEST).exists() == tested
+    assert {session["form"] for session in record.sessions} == {"blocks"}
+
+
+def test_no_run_is_on_record_that_the_ladder_does_not_know():
+    """What was tried is told whole, the bad with the good."""
+    known = {ladder_folder(variant, seed) for variant, seed, _ in ladder.runs()}
+    found = {
+        path.parent for path in (records.RECORDED / ladder.NAME).rglob(records.NAME)
+    }
+    assert found == known
+
+
+def test_each_variant_of_the_ladder_was_chosen_on_validation():
+    compared = 0
+    for step in ladder.STEPS:
+        if step.tried and not step.chosen.all_digits:
+            assert ladder.tried(step).index[0] == step.chosen.name
+            compared += 1
+    assert compared >= 5
+
+
+def test_the_table_of_the_ladder_by_other_means():
+    """Each file read and counted by itself, and compared with the table; then the table with the page of the chapter."""
+    table = ladder.table()
+    before = None
+    for step in ladder.STEPS:
+        name, row = step.chosen.name, table.loc[step.change]
+        counts, held = [], []
+        for seed in range(5):
+            folder = records.RECORDED / "one-change" / name / f"seed-{seed}"
+            test = json.loads((folder / "test.json").read_text(encoding="utf-8"))
+            record = json.loads(
+                (folder / "record.json").read_text(encoding="utf-8")
+            )
+            counts.append(len(test["wrong"]))
+            held.append(100 - 100 * record["epochs"][-1]["val_accuracy"])
+            assert test["digits"] == 10_000
+        assert row["test"] == pytest.approx(statistics.mean(counts) / 100)
+        assert row["sd"] == pytest.approx(statistics.stdev(counts) / 100)
+        if not step.chosen.all_digits:
+            assert row["validation"] == pytest.approx(statistics.mean(held))
+        if before is not None:
+            change = (statistics.mean(counts) - before) / 100
+            assert row["change"] == pytest.approx(change)
+            assert row["from"] <= change <= row["to"]
+        before = statistics.mean(counts)
+    path = Path(__file__).parent.parent / "book/13_one_change_at_a_time.ipynb"
+    printed = [
+        "".join(output["data"]["text/plain"])
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for output in cell.get("outputs", [])
+        if "text/html" in output.get("data", {})
+    ]
+    whole = next(
+        text for text in printed if all(name in text for name in table.index)
+    )
+    for change, row in table.iterrows():
+        line = next(line for line in whole.splitlines() if line.startswith(change))
+        shown = [f"{value:.2f}" for value in row if not np.isnan(value)]
+        assert line.removeprefix(change).split() == shown
+
+
+def test_the_last_step_of_the_ladder_reaches_its_target():
+    last = ladder.STEPS[-1].chosen
+    assert ladder.wrong(last).mean() <= 0.0045
+    assert sum(row.params for row in arithmetic.table(last.architecture)) == 61_706
+
+
+@pytest.mark.skipif(
+    not os.environ.get("LENET5_MNIST", "").endswith(".npz"),
+    reason="needs MNIST: LENET5_MNIST names no file",
+)
+def test_the_best_network_makes_the_mistakes_on_record():
+    digits = data.load_digits(report=lambda line: None)
+    folder = ladder_folder(ladder.STEPS[-1].chosen, 0)
+    model = training.load_model(folder, checkpoint.LAST)
+    found = set(evaluation.evaluate(model, digits.test).mistakes.tolist())
+    recorded = evaluation.recorded_mistakes(folder)
+    assert len(found ^ set(recorded["position"])) <= 2
 
 
 def test_an_unknown_experiment_is_refused():
