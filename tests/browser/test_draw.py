@@ -322,7 +322,7 @@ def test_what_made_a_unit_is_told_in_the_words_of_its_network(loaded):
         ("F6", f"{activation}("),
     ):
         canvas = tab.locator(f"canvas[data-layer={layer}]")
-        canvas.click(position={"x": 20, "y": 20})
+        canvas.click(position={"x": 8, "y": 5})
         tab.wait_for_function(
             "name => document.querySelector('.draw-inspector h3').textContent.startsWith(name)",
             arg=layer,
@@ -627,7 +627,8 @@ def test_the_page_shows_the_network_that_the_script_holds(tab):
     if chapter.count():  # A chapter that is not written yet has no link.
         assert chapter.text_content() == f"chapter {about['chapter']}"
         tab.goto(tab.url.replace("draw.html", chapter.get_attribute("href")))
-        assert tab.locator("h1").text_content().startswith(f"{about['chapter']}. ")
+        heading = tab.locator("article h1").text_content()
+        assert heading.startswith(f"{about['chapter']} · ")
         tab.go_back()
     captions = " ".join(tab.locator(".draw-layers figcaption").all_text_contents())
     for row in arithmetic.table(architecture):
