@@ -141,12 +141,21 @@ def predict(options: argparse.Namespace) -> None:
     """Print the digit that the network sees in each image, and the ten probabilities."""
     import numpy as np
 
-    from lenet5lib import images, models, records, training
+    from lenet5lib import images, models
 
+    # TensorFlow starts after the images, so that a wrong one is named at once.
     digits = np.stack([images.read_digit(path) for path in options.images])
-    record = records.read(options.run_dir)
-    probabilities = models.predict(training.load_model(options.run_dir), digits)
-    print(f"Trained on {record.source}.")
+
+    from lenet5lib import export, records, training
+
+    if options.run_dir is None:
+        path = export.recorded()
+    else:
+        record = records.read(options.run_dir)
+        path = options.run_dir / training.weights_to_use(record)
+    model = training.load_model(path.parent, path.name)
+    probabilities = models.predict(model, digits)
+    print(export.about(path)["text"])
     for path, row in zip(options.images, probabilities, strict=True):
         shares = "  ".join(
             f"{digit}: {share:.1%}" for digit, share in enumerate(row)
@@ -183,7 +192,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command_of(
-        function: Callable, *, run_dir: bool = True
+        function: Callable, *, run_dir: bool = True, needed: bool = True
     ) -> argparse.ArgumentParser:
         summary = (function.__doc__ or "").strip()
         added = commands.add_parser(
@@ -194,9 +203,10 @@ def parser() -> argparse.ArgumentParser:
             added.add_argument(
                 "--run-dir",
                 type=Path,
-                required=True,
+                required=needed,
                 metavar="DIR",
-                help="the run's folder",
+                help="the run's folder"
+                + ("" if needed else "; default: the book's recorded network"),
             )
         return added
 
@@ -368,7 +378,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the last epoch's weights, not those that were best on validation",
     )
-    command_of(predict).add_argument(
+    command_of(predict, needed=False).add_argument(
         "images",
         type=Path,
         nargs="+",

@@ -1,8 +1,9 @@
-"""A trained network as a script for the book's drawing page: the specification, and every weight as it was trained.
+"""The recorded network that is used where none is named, and any network as a script for the book's drawing page.
 
-The script is a classic one that sets one global name, because a page opened from a folder may load neither modules nor
-data files. It holds float32 numbers, so the page computes with the numbers that Keras has. Nothing is computed here; the
-page's own forward pass is `book/_static/engine.js`, and the browser's tests compare it with Keras.
+The script holds the specification, and every weight as it was trained. It is a classic one that sets one global name,
+because a page opened from a folder may load neither modules nor data files. Its numbers are float32, so the page computes
+with the numbers that Keras has. Nothing is computed here; the page's own forward pass is `book/_static/engine.js`, and the
+browser's tests compare it with Keras.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from lenet5lib import arithmetic, checkpoint, models, records
+from lenet5lib import arithmetic, checkpoint, models, records, training
 from lenet5lib.spec import (
+    ARCHITECTURES,
     LENET5,
+    PIXELS,
     Architecture,
     Conv,
     Dense,
@@ -32,6 +35,12 @@ NETWORK, SAMPLES = "LENET5_NETWORK", "LENET5_SAMPLES"
 """The global names that the two scripts set."""
 LINE = 1000
 """Characters of base64 in a line of a script."""
+BEST_RUN = "one-change/best/seed-0"
+"""The recorded run of chapter 13's last step that is used; its seed was fixed before any was tested."""
+CHAPTERS = {"lenet5-200": 9, "one-change": 13}
+"""For each recorded experiment whose networks can be exported, the chapter about it."""
+WORDS = {"relu": "ReLU", "scaled_tanh": "scaled tanh"}
+"""Activations that are written in another way in a sentence than in a specification."""
 
 
 class ExportError(ValueError):
@@ -105,8 +114,13 @@ def network_script(
         about: where the weights come from, plain JSON values that the page shows.
 
     Raises:
-        ExportError: a layer that the page does not compute, or weights of another number than the architecture's.
+        ExportError: a layer or a scale that the page does not compute, or weights of another number than the architecture's.
     """
+    if architecture.scale != PIXELS:
+        raise ExportError(
+            f"{architecture.name} reads pixels from {architecture.scale[0]:g} to {architecture.scale[1]:g}; expected 0 to "
+            "1. The drawing page computes no other; export another network."
+        )
     entries, first = layers(architecture), 0
     for entry in entries:
         if entry["parameters"]:
@@ -175,16 +189,24 @@ def script(name: str, head: dict[str, Any], arrays: dict[str, np.ndarray]) -> st
 
 
 def recorded(folder: Path | None = None) -> Path:
-    """Return the best weights in `lenet5lib/recorded` of the longest run of the article's network; of several, the first.
+    """Return the recorded weights that are used where none are named, by `predict` and on the drawing page.
+
+    They are those of `BEST_RUN`. While these are not recorded, they are the best of the longest run of the article's
+    network; of several, of the first.
 
     Args:
-        folder: where to look instead.
+        folder: where to look instead of `lenet5lib/recorded`.
 
     Raises:
-        ExportError: there is none.
+        ExportError: there are none.
     """
     if folder is None:
         folder = records.RECORDED
+    best = folder / BEST_RUN
+    if (best / records.NAME).exists():
+        path = best / training.weights_to_use(records.read(best))
+        if path.exists():
+            return path
     found = []
     for path in sorted(folder.glob(f"**/{checkpoint.BEST}")):
         record = records.read(path.parent)
@@ -192,10 +214,85 @@ def recorded(folder: Path | None = None) -> Path:
             found.append((-len(record.epochs), path))
     if not found:
         raise ExportError(
-            f"there are no weights of {LENET5.name} in {folder}; expected a {checkpoint.BEST} beside its record. Name one: "
-            "make draw WEIGHTS=runs/mine/best.weights.h5"
+            f"there are no weights in {folder}, neither of {BEST_RUN} nor of {LENET5.name}; expected a weights file beside "
+            "its record. Name a run: predict --run-dir runs/mine, make draw WEIGHTS=runs/mine/best.weights.h5"
         )
     return min(found)[1]
+
+
+def title(architecture: Architecture) -> str:
+    """Return the name of an architecture, and what it has instead of that of its name.
+
+    >>> title(LENET5), title(LENET5.with_hidden_activation("relu"))
+    ("LeNet-5, the article's 28×28 form", "LeNet-5, the article's 28×28 form, but with ReLU")
+    """
+    named = {one.name: one for one in ARCHITECTURES.values()}
+    usual = named.get(architecture.name, architecture)
+    if architecture == usual:
+        return architecture.name
+    other = [
+        word for word in _functions(architecture) if word not in _functions(usual)
+    ]
+    if _shapes(architecture) != _shapes(usual):
+        other.append("layers of other sizes")
+    return f"{architecture.name}, but with {' and '.join(other) or 'other layers'}"
+
+
+def _functions(architecture: Architecture) -> list[str]:
+    """Return the activations and ways of pooling of an architecture in words, in order."""
+    found = []
+    for layer in architecture.layers:
+        activation = getattr(layer, "activation", None)
+        found.append(WORDS.get(activation, activation))
+        if isinstance(layer, Pool):
+            found.append(f"{layer.mode} pooling")
+    return [*dict.fromkeys(filter(None, found))]
+
+
+def _shapes(architecture: Architecture) -> list[tuple]:
+    """Return name, output shape and parameters of each layer."""
+    rows = arithmetic.table(architecture)
+    return [(row.layer, row.output_shape, row.params) for row in rows]
+
+
+def about(path: Path) -> dict[str, Any]:
+    """Return where the weights in a file come from, as plain JSON values.
+
+    Returns:
+        The data's `source`, the `epoch` and the `seed`; `text`, sentences that say these, which network it is and how many
+        digits it was trained on; for the book's recorded runs `chapter`, the number of the chapter about them.
+
+    Raises:
+        CheckpointError: missing or damaged.
+    """
+    record = checkpoint.read_record(path)
+    config, epoch = record.config, len(record.epochs)
+    source, seed = record.source, config["seed"]
+    held = f"{config['data']['validation digits']:,}"
+    if config["data"].get("all digits"):
+        held = "none"
+    name = title(Architecture.from_dict(config["architecture"]))
+    averaged = "averaged " if config.get("average_decay") else ""
+    found = {"source": source, "epoch": epoch, "seed": seed}
+    found["text"] = (
+        f"{name}. Trained on {source} ({config['data']['training digits']:,} digits, {held} held out) with seed {seed}; "
+        f"these are the {averaged}weights of {_epoch(record)}."
+    )
+    if path.resolve().is_relative_to(records.RECORDED.resolve()):
+        parts = path.resolve().relative_to(records.RECORDED.resolve()).parts
+        if parts[0] in CHAPTERS:
+            found["chapter"] = CHAPTERS[parts[0]]
+    return found
+
+
+def _epoch(record: records.Record) -> str:
+    """Say which epoch a checkpoint is of, by its own record, which ends where it was saved."""
+    epoch = len(record.epochs)
+    if record.partial:
+        return f"epoch {epoch} and a part of the next"
+    if record.config["data"].get("all digits") or record.best["epoch"] != epoch:
+        return f"epoch {epoch}, the last"
+    return f"epoch {epoch}, the best on validation"
 
 
 def from_checkpoint(
@@ -203,19 +300,14 @@ def from_checkpoint(
 ) -> tuple[Architecture, list[np.ndarray], dict[str, Any]]:
     """Return architecture, weights and origin of a weights file that training wrote.
 
+    Where the recipe asks for averaged weights, they are that.
+
     Raises:
         CheckpointError: missing or damaged.
     """
-    record = checkpoint.read_record(path)
-    architecture = Architecture.from_dict(record.config["architecture"])
-    model = models.build(architecture)
-    checkpoint.load(model, path)
-    about = {
-        "source": record.source,
-        "epoch": record.best["epoch"],
-        "seed": record.config["seed"],
-    }
-    return architecture, model.get_weights(), about
+    origin = about(path)
+    model = training.load_model(path.parent, path.name)
+    return model.architecture, model.get_weights(), origin
 
 
 def model_of(script_text: str) -> keras.Model:

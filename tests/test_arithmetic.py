@@ -814,7 +814,7 @@ ALLOWED = {
     | {"checkpoint", "blocks", "distortions", "losses", "optimizers", "recipe"},
     "resuming": MODEL | {"checkpoint", "training", "recipe"},
     "evaluation": MODEL | {"checkpoint", "training", "recipe"},
-    "export": MODEL | {"checkpoint"},
+    "export": MODEL | {"checkpoint", "training"},
     "speed": COUNTING | FILES | {"blocks"},
     "symmetry": set(),
     "plots": COUNTING | FILES,
@@ -823,7 +823,8 @@ ALLOWED = {
     | {"blocks", "data", "losses", "models", "speed", "evaluation"},
     "notebook": MODEL
     | {"checkpoint", "article", "training", "evaluation", "plots"},
-    "cli": MODEL | {"checkpoint", "recipe", "training", "evaluation", "plots"},
+    "cli": MODEL
+    | {"checkpoint", "recipe", "training", "export", "evaluation", "plots"},
     "__main__": {"cli"},
 }
 """For each module of the library, the modules of the library that it may import: only those below it."""

@@ -12,7 +12,7 @@ import pytest
 import small
 from PIL import Image
 
-from lenet5lib import checkpoint, cli, data, records
+from lenet5lib import checkpoint, cli, data, export, records
 
 COMMANDS = ("describe", "train", "evaluate", "predict", "plot")
 OPTIONS = ["--learning-rate", "0.005", "--batch-size", "16"]
@@ -201,6 +201,7 @@ def test_help_names_every_command(capsys):
             "unrecognized arguments: --colour",
         ),
         ("predict --run-dir r", "required: IMAGE"),
+        ("predict", "required: IMAGE"),
         ("plot --run-dir r", "required: --out"),
         ("evaluate", "required: --run-dir"),
     ],
@@ -396,7 +397,10 @@ def test_predict_reads_large_drawings_dark_on_light(finished, tmp_path):
     done = run("predict", "--run-dir", finished, *paths)
     assert (done.returncode, done.stderr) == (0, "")
     first, *lines = done.stdout.splitlines()
-    assert first == "Trained on the file letters.npz."
+    assert first.startswith(
+        "LeNet-5, the article's 28×28 form. Trained on the file letters.npz (1,100 digits, 100 held out) with seed 0; these "
+    )
+    assert first.endswith(", the best on validation.")
     right = 0
     for path, label, answer, shares in zip(
         paths, digits.labels, lines[::2], lines[1::2], strict=True
@@ -408,6 +412,48 @@ def test_predict_reads_large_drawings_dark_on_light(finished, tmp_path):
         assert answer[-1] == max(values, key=lambda digit: float(values[digit]))
         right += answer[-1] == str(label)
     assert right >= 6
+
+
+@pytest.fixture
+def digit(tmp_path) -> Path:
+    """A picture of a digit."""
+    path = tmp_path / "digit.png"
+    Image.fromarray(data.stand_in().test.images[0]).save(path)
+    return path
+
+
+def test_predict_without_a_run_uses_the_recorded_network(call, digit):
+    done = call("predict", digit)
+    assert (done.returncode, done.stderr) == (0, "")
+    about, answer, _ = done.stdout.splitlines()
+    path = export.recorded()
+    assert about == export.about(path)["text"]
+    assert "Trained on MNIST (" in about
+    assert answer == f"{digit}: {data.stand_in().test.labels[0]}"
+    named = call("predict", "--run-dir", path.parent, digit)
+    assert named.stdout == done.stdout
+
+
+def test_predict_takes_the_last_weights_of_a_run_on_all_digits(
+    call, place, tmp_path, digit
+):
+    folder = tmp_path / "run"
+    options = "--data", place / "letters.npz", "--run-dir", folder, *OPTIONS
+    done = call("train", *options, "--epochs", 3, "--all-digits")
+    assert done.returncode == 0
+    (folder / checkpoint.BEST).unlink()
+    about = call("predict", "--run-dir", folder, digit).stdout.splitlines()[0]
+    assert about == (
+        "LeNet-5, the article's 28×28 form. Trained on the file letters.npz (1,200 digits, none held out) with seed 0; "
+        "these are the weights of epoch 3, the last."
+    )
+
+
+def test_the_help_says_which_network_predict_uses_by_default(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["predict", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "the run's folder; default: the book's recorded network" in text
 
 
 def test_a_file_of_garments_is_never_called_by_another_name(call, tmp_path):

@@ -9,13 +9,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet5lib import arithmetic, checkpoint, data, export, models, plots, records
+from lenet5lib import (
+    arithmetic,
+    checkpoint,
+    data,
+    export,
+    models,
+    plots,
+    records,
+    spec,
+    training,
+)
 from lenet5lib.export import ExportError
+from lenet5lib.recipe import Recipe
 from lenet5lib.spec import LENET5, LENET5_32, Architecture, Conv, Pool
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "book/_static"
 ABOUT = {"source": "MNIST", "epoch": 3, "seed": 0}
+TODAYS = (
+    LENET5.with_hidden_activation("relu")
+    .change("S2", mode="max")
+    .change("S4", mode="max")
+)
 BOTH = pytest.mark.parametrize(
     "architecture", [LENET5, LENET5_32], ids=["28×28", "32×32"]
 )
@@ -124,60 +140,193 @@ def test_another_script_is_refused(text):
         export.read_script(text)
 
 
-def test_a_checkpoint_is_exported_with_its_origin(tmp_path):
-    model = models.build(LENET5, seed=5)
-    config = {
-        "architecture": LENET5.to_dict(),
+def test_another_scale_is_refused():
+    other = dataclasses.replace(LENET5, scale=(-0.1, 1.175))
+    weights = models.build(LENET5).get_weights()
+    with pytest.raises(ExportError) as caught:
+        export.network_script(other, weights, ABOUT)
+    assert str(caught.value) == (
+        "LeNet-5, the article's 28×28 form reads pixels from -0.1 to 1.175; expected 0 to 1. The drawing page computes no "
+        "other; export another network."
+    )
+
+
+def test_the_page_knows_every_activation_of_the_specification():
+    engine = (STATIC / "engine.js").read_text(encoding="utf-8")
+    table = re.search(r"var ACTIVATIONS = \{(.*?)\};", engine, re.DOTALL)[1]
+    known = set(re.findall(r"^  (\w+):", table, re.MULTILINE))
+    assert known | {"softmax"} == set(spec.ACTIVATIONS)
+
+
+def record_of(architecture=LENET5, epochs=4, best=4, whole=False, **config):
+    """Return a record of so many epochs on 50 digits with seed 5."""
+    made = {
+        "architecture": architecture.to_dict(),
         "seed": 5,
-        "data": {"source": "the file small.npz"},
+        "data": {
+            "source": "the file small.npz",
+            "training digits": 50,
+            "validation digits": 10,
+        },
     }
-    record = records.Record(config, best={"epoch": 4, "val_loss": 0.5})
-    checkpoint.save(model, record, tmp_path / "best.weights.h5")
+    if whole:
+        made["data"]["all digits"] = True
+    lines = [
+        dict.fromkeys(("epoch", *records.METRICS), n + 1) for n in range(epochs)
+    ]
+    found = {"epoch": best, "val_loss": 0.5}
+    return records.Record(made | config, lines, best=found)
+
+
+def save(folder, name, record):
+    """Save weights with their record in a run folder, as training leaves them at its end; return the model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    architecture = Architecture.from_dict(record.config["architecture"])
+    model = models.build(architecture, seed=5)
+    checkpoint.save(model, record, folder / name)
+    (folder / records.NAME).write_text(record.to_json(), encoding="utf-8")
+    return model
+
+
+def test_a_checkpoint_is_exported_with_its_origin(tmp_path):
+    model = save(tmp_path, checkpoint.BEST, record_of())
     architecture, weights, about = export.from_checkpoint(
-        tmp_path / "best.weights.h5"
+        tmp_path / checkpoint.BEST
     )
     assert architecture == LENET5
-    assert about == {"source": "the file small.npz", "epoch": 4, "seed": 5}
+    assert about == {
+        "source": "the file small.npz",
+        "epoch": 4,
+        "seed": 5,
+        "text": "LeNet-5, the article's 28×28 form. Trained on the file small.npz (50 digits, 10 held out) with seed 5; "
+        "these are the weights of epoch 4, the best on validation.",
+    }
     for mine, theirs in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (
+            record_of(best=3),
+            "(50 digits, 10 held out) with seed 5; these are the weights of epoch 4, the last.",
+        ),
+        (
+            record_of(whole=True),
+            "(50 digits, none held out) with seed 5; these are the weights of epoch 4, the last.",
+        ),
+        (
+            record_of(whole=True, average_decay=0.9),
+            "(50 digits, none held out) with seed 5; these are the averaged weights of epoch 4, the last.",
+        ),
+        (
+            dataclasses.replace(record_of(), partial={"epoch": 5}),
+            "these are the weights of epoch 4 and a part of the next.",
+        ),
+    ],
+)
+def test_it_is_said_which_weights_these_are(tmp_path, record, said):
+    save(tmp_path, checkpoint.LAST, record)
+    assert export.about(tmp_path / checkpoint.LAST)["text"].endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "title"),
+    [
+        (LENET5, LENET5.name),
+        (TODAYS, f"{LENET5.name}, but with ReLU and max pooling"),
+        (LENET5.change("S4", mode="max"), f"{LENET5.name}, but with max pooling"),
+        (
+            LENET5.with_hidden_activation("scaled_tanh"),
+            f"{LENET5.name}, but with scaled tanh",
+        ),
+        (
+            LENET5.change("F6", units=80),
+            f"{LENET5.name}, but with layers of other sizes",
+        ),
+        (spec.LENET5_1998, spec.LENET5_1998.name),
+        (dataclasses.replace(TODAYS, name="mine"), "mine"),
+    ],
+)
+def test_an_architecture_is_called_by_what_it_has(architecture, title):
+    assert export.title(architecture) == title
+
+
+@pytest.mark.parametrize("with_optimizer", [True, False])
+def test_averaged_weights_are_exported_whether_the_optimizer_is_saved_or_not(
+    tmp_path, with_optimizer
+):
+    """With its optimizer a checkpoint holds the weights and their average, without it the average alone."""
+    recipe = Recipe(average_decay=0.5)
+    record = record_of(TODAYS, whole=True, **recipe.to_dict())
+    model = models.build(TODAYS, seed=5)
+    first = model.get_weights()
+    training.compile_model(model, recipe)
+    for _ in range(2):  # After one step the average is that step's weights.
+        model.optimizer.apply([np.ones_like(w) for w in first])
+    moved = model.get_weights()
+    path = tmp_path / checkpoint.LAST
+    if not with_optimizer:
+        training.optimizers.take_average(model)
+    checkpoint.save(model, record, path, with_optimizer)
+    architecture, weights, about = export.from_checkpoint(path)
+    assert architecture == TODAYS
+    assert "averaged weights of epoch 4, the last" in about["text"]
+    training.optimizers.take_average(model)
+    for mine, average, own in zip(weights, model.get_weights(), moved, strict=True):
+        np.testing.assert_array_equal(mine, average)
+        assert (average != own).all()
 
 
 def test_the_books_network_is_what_the_exporter_writes_and_was_trained_on_mnist():
     committed = (STATIC / "network.js").read_text(encoding="utf-8")
     architecture, weights, about = export.read_script(committed)
     assert export.network_script(architecture, weights, about) == committed
-    assert architecture == LENET5
+    assert architecture in (LENET5, TODAYS)
     assert about["source"] == "MNIST"
     recorded = export.recorded()
     assert export.network_script(*export.from_checkpoint(recorded)) == committed
+    experiment = recorded.relative_to(records.RECORDED).parts[0]
+    assert about["chapter"] == export.CHAPTERS[experiment]
 
 
-def test_the_longest_run_of_the_articles_network_is_exported(tmp_path):
+def test_weights_recorded_for_chapter_13_are_those_that_are_used():
+    experiment = export.BEST_RUN.split("/")[0]
+    weights = [*(records.RECORDED / experiment).rglob("*.weights.h5")]
+    assert weights in ([], [export.recorded()])
+
+
+def test_while_the_best_run_is_not_recorded_the_longest_of_the_articles_network_is(
+    tmp_path,
+):
     for name, architecture, epochs in (
         ("a", LENET5, 2),
         ("b", LENET5, 10),
         ("c", LENET5_32, 50),
     ):
-        config = {"architecture": architecture.to_dict(), "data": {"source": "x"}}
-        lines = [
-            dict.fromkeys(("epoch", *records.METRICS), n) for n in range(epochs)
-        ]
-        folder = tmp_path / "experiment" / name
-        folder.mkdir(parents=True)
-        record = records.Record(config, lines)
-        checkpoint.save(
-            models.build(architecture), record, folder / checkpoint.BEST
-        )
-        (folder / records.NAME).write_text(record.to_json(), encoding="utf-8")
-    assert export.recorded(tmp_path) == tmp_path / "experiment/b" / checkpoint.BEST
+        record = record_of(architecture, epochs)
+        save(tmp_path / "experiment" / name, checkpoint.BEST, record)
+    longest = tmp_path / "experiment/b" / checkpoint.BEST
+    assert export.recorded(tmp_path) == longest
+    best, record = tmp_path / export.BEST_RUN, record_of(TODAYS, 3, whole=True)
+    best.mkdir(parents=True)
+    (best / records.NAME).write_text(record.to_json(), encoding="utf-8")
+    assert export.recorded(tmp_path) == longest, "a record without its weights"
+    save(best, checkpoint.BEST, record)
+    save(best.with_name("seed-1"), checkpoint.LAST, record)
+    assert export.recorded(tmp_path) == longest
+    save(best, checkpoint.LAST, record)
+    assert export.recorded(tmp_path) == best / checkpoint.LAST
 
 
 def test_where_no_weights_are_recorded_one_is_told_to_name_some(tmp_path):
     with pytest.raises(ExportError) as caught:
         export.recorded(tmp_path)
     assert str(caught.value) == (
-        f"there are no weights of LeNet-5, the article's 28×28 form in {tmp_path}; expected a best.weights.h5 beside its "
-        "record. Name one: make draw WEIGHTS=runs/mine/best.weights.h5"
+        f"there are no weights in {tmp_path}, neither of one-change/best/seed-0 nor of LeNet-5, the article's 28×28 form; "
+        "expected a weights file beside its record. Name a run: predict --run-dir runs/mine, make draw "
+        "WEIGHTS=runs/mine/best.weights.h5"
     )
 
 

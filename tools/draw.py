@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     values = models.activations(export.model_of(network), digits.images[3])
     maps = {name: values[name] for name in ("C1", "S2", "C3", "S4")}
     (BOOK / "images/draw.png").write_bytes(plots.png(plots.feature_maps(maps)))
-    print(f"{path.name}: {about}; {len(network):,} bytes")
+    print(f"{path}: {len(network):,} bytes. {about['text']}")
     return 0
 
 

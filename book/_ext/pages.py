@@ -1,12 +1,14 @@
 """A Sphinx extension: what every page has beside its text, and the two pages that compute.
 
 - `{live} NAME` stands where a widget starts. A page that has one loads the widget's scripts, and no other page does.
+- `{drawn-network}` says which network the drawing page computes with, as the script that it loads says it.
 - `{layer-table}` is the table of the article's network, counted by the library; `{drawing}` a figure that follows the theme.
 - Under each title stands what the page needs and what it gives (`NEEDS`), and the widget of `ATTACHED` in its chapter, since
   a chapter itself is plain Markdown.
 - In tables the kinds of layers carry their colour, and a notebook's download button downloads.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import ClassVar
@@ -144,6 +146,29 @@ class Live(Directive):
                 f"no widget {self.arguments[0]!r}; there are {', '.join(SCRIPTS)}"
             )
         return [live(widget=self.arguments[0], text="")]
+
+
+class DrawnNetwork(Directive):
+    """`{drawn-network}`: which network `network.js` holds, and the chapter about it."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the sentences as a paragraph."""
+        env = self.state.document.settings.env
+        script = STATIC / "network.js"
+        env.note_dependency(str(script))
+        for line in script.read_text(encoding="utf-8").splitlines():
+            if line.startswith('"about": '):
+                about = json.loads(line.removeprefix('"about": ').rstrip(","))
+                break
+        said = nodes.paragraph(text=f"The network: {about['text']}")
+        said["classes"] = ["draw-about"]
+        for page in sorted(env.found_docs):
+            if page.startswith(f"book/{about.get('chapter', 0):02d}_"):
+                uri = f"{page.removeprefix('book/')}.html"
+                chapter = f"chapter {about['chapter']}"
+                link = nodes.reference(chapter, chapter, refuri=uri)
+                said += [nodes.Text(" It comes from "), link, nodes.Text(".")]
+        return [said]
 
 
 class LayerTable(Directive):
@@ -320,6 +345,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("live", Live)
     app.add_directive("layer-table", LayerTable)
     app.add_directive("drawing", Drawing)
+    app.add_directive("drawn-network", DrawnNetwork)
     app.connect("builder-inited", copy_static)
     app.connect("doctree-read", complete)
     app.add_js_file("book.js", loading_method="defer")

@@ -584,9 +584,7 @@ function build(place) {
     ]),
     el("p", { id: "draw-keys", class: "live-hidden", text: "Arrow keys move the pen, with Shift four cells at a time. Space puts it down and lifts it. Backspace takes back, Delete clears, Tab leaves." }),
     el("p", { id: "draw-unit-keys", class: "live-hidden", text: "Arrow keys choose a unit, Page Up and Page Down a map, Escape lets go." }),
-    starts, noted, status, unitStatus, check(before, "Show the sums, before the activation"), body,
-    el("p", { class: "draw-about", text: "Weights: " + net.name + ", trained on " + net.about.source + ", epoch " + net.about.epoch +
-      ", seed " + net.about.seed + "." })
+    starts, noted, status, unitStatus, check(before, "Show the sums, before the activation"), body
   );
 
   function narrow() {

@@ -42,6 +42,7 @@ var ACTIVATIONS = {
   linear: function (z) { return z; },
   sigmoid: function (z) { return 1 / (1 + Math.exp(-z)); },
   tanh: Math.tanh,
+  scaled_tanh: function (z) { return 1.7159 * Math.tanh(2 * z / 3); },
   relu: function (z) { return z > 0 ? z : 0; }
 };
 

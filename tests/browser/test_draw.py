@@ -56,9 +56,25 @@ def draw_by_mouse(tab, strokes):
         tab.mouse.up()
 
 
-@pytest.fixture(scope="module")
-def keras_model():
-    return export.model_of(NETWORK.read_text(encoding="utf-8"))
+def of_today():
+    """Return the script of a network with ReLU and max pooling, He's initial weights and biases of both signs."""
+    architecture = LENET5.with_hidden_activation("relu")
+    for name in ("S2", "S4"):
+        architecture = architecture.change(name, mode="max")
+    model = models.build(architecture, seed=4, initial="he")
+    rng = np.random.default_rng(4)
+    weights = [
+        w if w.ndim > 1 else rng.normal(0, 0.1, w.shape).astype("float32")
+        for w in model.get_weights()
+    ]
+    about = {"source": "none", "text": "untrained"}
+    return export.network_script(architecture, weights, about)
+
+
+SCRIPTS = {
+    "the book's network": lambda: NETWORK.read_text(encoding="utf-8"),
+    "ReLU and max pooling": of_today,
+}
 
 
 @pytest.fixture
@@ -66,7 +82,18 @@ def tab(open_page):
     return open_page(PAGE)
 
 
-def test_the_page_agrees_with_keras_on_500_test_digits(tab, keras_model):
+@pytest.fixture(params=SCRIPTS)
+def loaded(request, tab):
+    """Return the page with a network loaded, and the script that it was loaded from."""
+    script = SCRIPTS[request.param]()
+    tab.route("**/network.js*", lambda route: route.fulfill(body=script))
+    tab.reload()
+    return tab, script
+
+
+def test_the_page_agrees_with_keras_on_500_test_digits(loaded):
+    tab, script = loaded
+    keras_model = export.model_of(script)
     digits = data.load_digits(report=None).test.take(slice(500))
     expected = keras_model.predict(data.prepare(digits.images), verbose=0)
     found = np.array(tab.evaluate(FORWARD, encoded(digits.images)))
@@ -75,9 +102,10 @@ def test_the_page_agrees_with_keras_on_500_test_digits(tab, keras_model):
     np.testing.assert_array_equal(found.argmax(axis=1), expected.argmax(axis=1))
 
 
-def test_every_layer_agrees_with_keras(tab, keras_model):
+def test_every_layer_agrees_with_keras(loaded):
+    tab, script = loaded
     digit = data.load_digits(report=None).test.images[7]
-    expected = models.activations(keras_model, digit)
+    expected = models.activations(export.model_of(script), digit)
     found = tab.evaluate(
         """text => {
             const net = LENET5_DRAW.network, input = LENET5_ENGINE.toInput(net, LENET5_ENGINE.bytes(text));
@@ -108,7 +136,7 @@ OTHERS = {
         "32",
         (32, 32, 1),
         (
-            Conv("C1", maps=6, kernel_size=5, activation="tanh"),
+            Conv("C1", maps=6, kernel_size=5, activation="scaled_tanh"),
             Pool("S2", "max"),
             Conv("C3", maps=16, kernel_size=5, activation="sigmoid"),
             Pool("S4"),
@@ -249,20 +277,23 @@ UNIT = """([n, index]) => {
 }"""
 
 
-def test_the_numbers_of_any_unit_add_up_and_its_frame_is_its_receptive_field(tab):
+def test_the_numbers_of_any_unit_add_up_and_its_frame_is_its_receptive_field(
+    loaded,
+):
+    tab, script = loaded
+    architecture = export.read_script(script)[0]
     tab.evaluate("() => LENET5_DRAW.show(LENET5_STROKES.common[5].strokes)")
     rng = np.random.default_rng(1)
     for n, (row, layer) in enumerate(
-        zip(arithmetic.table(LENET5), LENET5.layers, strict=True)
+        zip(arithmetic.table(architecture), architecture.layers, strict=True)
     ):
         if layer.kind == "flatten":
             continue
         for index in rng.integers(0, np.prod(row.output_shape), 12):
             unit = tab.evaluate(UNIT, [n, int(index)])
             if layer.kind == "pooling":
-                assert unit["value"] == pytest.approx(
-                    np.mean(unit["cells"]), abs=1e-6
-                )
+                made = np.max if layer.mode == "max" else np.mean
+                assert unit["value"] == pytest.approx(made(unit["cells"]), abs=1e-6)
             else:
                 assert unit["made"] == pytest.approx(unit["sum"], abs=1e-5)
             place = unit["place"]["row"], unit["place"]["column"]
@@ -275,6 +306,44 @@ def test_the_numbers_of_any_unit_add_up_and_its_frame_is_its_receptive_field(tab
                 rows.stop - rows.start,
                 columns.stop - columns.start,
             ]
+
+
+def test_what_made_a_unit_is_told_in_the_words_of_its_network(loaded):
+    tab, script = loaded
+    activation, pooled = ("relu", "largest") if "relu" in script else ("sigmoid", "average")  # fmt: skip
+    tab.evaluate("() => LENET5_DRAW.show(LENET5_STROKES.common[5].strokes)")
+    line = tab.locator(".draw-sum")
+    for layer, begins in (
+        ("C1", f"{activation}("),
+        ("S2", f"The {pooled} is "),
+        ("C3", f"{activation}("),
+        ("S4", f"The {pooled} is "),
+        ("C5", f"{activation}("),
+        ("F6", f"{activation}("),
+    ):
+        canvas = tab.locator(f"canvas[data-layer={layer}]")
+        canvas.click(position={"x": 8, "y": 5})
+        tab.wait_for_function(
+            "name => document.querySelector('.draw-inspector h3').textContent.startsWith(name)",
+            arg=layer,
+        )
+        assert line.text_content().startswith(begins)
+    assert tab.faults == []
+
+
+def test_colours_reach_from_minus_to_plus_the_largest_value_of_a_layer(loaded):
+    """Sigmoid ends at 1; ReLU ends nowhere, and the scale goes with it."""
+    tab, script = loaded
+    tab.evaluate("() => LENET5_DRAW.show(LENET5_STROKES.common[5].strokes)")
+    digit = np.array(tab.evaluate("() => Array.from(LENET5_DRAW.state.digit)"))
+    values = models.activations(
+        export.model_of(script), digit.reshape(28, 28).astype(np.uint8)
+    )
+    for layer in ("C1", "S2", "C3", "S4", "C5", "F6"):
+        figure = tab.locator(f"figure:has(canvas[data-layer={layer}])")
+        shown = figure.locator(".draw-range").text_content()
+        limit = float(shown.removeprefix("colours: ±"))
+        assert limit == pytest.approx(np.abs(values[layer]).max(), rel=0.06)
 
 
 def test_pointing_at_a_unit_shows_what_made_it_and_a_click_keeps_it(tab):
@@ -546,13 +615,23 @@ def test_the_page_loads_its_scripts_and_no_other_page_does():
 
 
 def test_the_page_shows_the_network_that_the_script_holds(tab):
-    about = export.read_script(NETWORK.read_text(encoding="utf-8"))[2]
-    line = tab.locator(".draw-about").text_content()
-    assert line == (
-        f"Weights: {LENET5.name}, trained on {about['source']}, epoch {about['epoch']}, seed {about['seed']}."
+    architecture, _, about = export.read_script(NETWORK.read_text(encoding="utf-8"))
+    line = tab.locator(".draw-about")
+    assert (
+        line.text_content()
+        .replace("’", "'")
+        .startswith(f"The network: {about['text']}")
     )
+    assert export.title(architecture) in about["text"]
+    chapter = line.locator("a")
+    if chapter.count():  # A chapter that is not written yet has no link.
+        assert chapter.text_content() == f"chapter {about['chapter']}"
+        tab.goto(tab.url.replace("draw.html", chapter.get_attribute("href")))
+        heading = tab.locator("article h1").text_content()
+        assert heading.startswith(f"{about['chapter']} · ")
+        tab.go_back()
     captions = " ".join(tab.locator(".draw-layers figcaption").all_text_contents())
-    for row in arithmetic.table(LENET5):
+    for row in arithmetic.table(architecture):
         if row.kind != "flatten":
             assert (
                 f"{row.layer} {arithmetic.shape_text(row.output_shape)}" in captions
