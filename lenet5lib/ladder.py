@@ -32,8 +32,6 @@ NAME = "one-change"
 EPOCHS = 20
 SEEDS = range(5)
 """The seeds of every chosen variant."""
-TRIED = range(2)
-"""The seeds of a variant that was tried only; the choice is made by these two of all variants."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,13 @@ class Step:
         change: in a few words.
         chosen: what goes on to the next step.
         tried: the other variants.
+        seeds: of the variants when they were compared.
     """
 
     change: str
     chosen: Variant
     tried: tuple[Variant, ...] = ()
+    seeds: tuple[int, ...] = (0, 1)
 
 
 def _max_pooling(architecture: Architecture) -> Architecture:
@@ -142,10 +142,20 @@ AVERAGES = {
     for kept in (0.999, 0.9997)
 }
 AVERAGED = AVERAGES[0.9997]
-LONG_HELD_OUT = AVERAGED.changed(
+LONG = AVERAGED.changed(
     "long", learning_rate=OneCycle(CYCLE.recipe.learning_rate.peak, 100), epochs=100
 )
-LONG = LONG_HELD_OUT.changed("long-all", all_digits=True)
+STRONGS = {
+    pixels: LONG.changed(
+        f"strong-{pixels}",
+        distortion=dataclasses.replace(
+            AFFINES["turned"].recipe.distortion, elastic=pixels
+        ),
+    )
+    for pixels in (0.7, 1.2)
+}
+FINAL = LONG.changed("long-all", all_digits=True)
+"""The last step, trained on all 60,000 digits once everything was chosen."""
 
 
 def _step(change: str, chosen: Variant, among: Iterable[Variant] = ()) -> Step:
@@ -165,7 +175,8 @@ STEPS: tuple[Step, ...] = (
     _step("elastic distortions", BENT, ELASTICS.values()),
     _step("less weight decay", LIGHTER),
     _step("averaged weights", AVERAGED, AVERAGES.values()),
-    _step("100 epochs, all digits", LONG, (LONG_HELD_OUT,)),
+    Step("100 epochs", LONG, tuple(STRONGS.values()), (0,)),
+    _step("all 60,000 digits", FINAL),
 )
 
 
@@ -184,11 +195,12 @@ def differences(before: Variant, after: Variant) -> pd.DataFrame:
         rows.append(("initial weights", first, second))
     for one, other in ((before.recipe, after.recipe), (before, after)):
         rows += [
-            (field.name, _short(old), _short(new))
+            row
             for field in dataclasses.fields(one)
             if field.name not in ("name", "architecture", "recipe", "initial")
-            and (old := getattr(one, field.name))
-            != (new := getattr(other, field.name))
+            for row in _changed(
+                field.name, vars(one)[field.name], vars(other)[field.name]
+            )
         ]
     return pd.DataFrame(rows, columns=["what", "before", "after"]).set_index("what")
 
@@ -197,6 +209,19 @@ def _initial(variant: Variant) -> str:
     """Return how the kernels of a variant start, chosen or usual; all its hidden layers have one activation."""
     activation = variant.architecture.layers[0].activation
     return variant.recipe.initial or usual_initial(activation)
+
+
+def _changed(name: str, old: Any, new: Any) -> list[tuple[str, str, str]]:
+    """Return (name, old, new) if two values differ; of two schedules or distortions what differs within, each by itself."""
+    if type(old) is type(new) and dataclasses.is_dataclass(old):
+        return [
+            row
+            for inner in vars(old)
+            for row in _changed(
+                f"{inner} of {name}", vars(old)[inner], vars(new)[inner]
+            )
+        ]
+    return [] if old == new else [(name, _short(old), _short(new))]
 
 
 def _short(value: Any) -> str:
@@ -225,7 +250,7 @@ def runs(
     """Yield every training of the experiment, as (variant, seed, whether the test digits are read at its end)."""
     for step in steps:
         for variant in step.tried:
-            for seed in TRIED[:seeds]:
+            for seed in step.seeds[:seeds]:
                 yield variant, seed, False
         for seed in range(seeds):
             yield step.chosen, seed, True
@@ -243,7 +268,7 @@ def validation(variant: Variant) -> pd.DataFrame:
 
 
 def tried(step: Step, beside: Variant | None = None) -> pd.DataFrame:
-    """Return the mean validation loss and error of a step's variants, over the two seeds that all have; the best first.
+    """Return the mean validation loss and error of a step's variants, over the seeds that all have; the best first.
 
     Args:
         step: whose variants; one that was trained on all digits cannot be judged and is left out.
@@ -251,7 +276,7 @@ def tried(step: Step, beside: Variant | None = None) -> pd.DataFrame:
     """
     variants = [step.chosen, *step.tried, *([beside] if beside else [])]
     rows = {
-        one.name: validation(one).loc[list(TRIED)].mean()
+        one.name: validation(one).loc[list(step.seeds)].mean()
         for one in variants
         if not one.all_digits
     }
