@@ -30,6 +30,7 @@ from lenet5lib.spec import (
     Layer,
     Pool,
     Subsample,
+    require_choice,
     require_layer,
 )
 
@@ -50,7 +51,7 @@ def keras_layer(
         initial: how the first kernel is drawn, one of `recipe.INITIAL`; None for what goes with the activation.
 
     Raises:
-        ValueError: a layer of unknown kind.
+        ValueError: a layer of unknown kind, or initial weights of an unknown name.
     """
     require_layer(layer)
     match layer:
@@ -97,9 +98,14 @@ def initial_weights(
     """Return what draws a layer's first kernel: by default Glorot's uniform distribution, Keras's own choice.
 
     A layer that squashes as the 1998 paper's do starts by default as the paper's do, since both were made for each other.
+
+    Raises:
+        ValueError: `initial` is not one of `recipe.INITIAL`.
     """
-    usual = "fan-in" if layer.activation == "scaled_tanh" else "glorot"
-    return INITIALIZERS[initial or usual](seed=seed)
+    if initial is None:
+        initial = "fan-in" if layer.activation == "scaled_tanh" else "glorot"
+    require_choice("initial", initial, tuple(INITIALIZERS))
+    return INITIALIZERS[initial](seed=seed)
 
 
 def own_layer(layer: Layer, seed: int) -> keras.Layer:
@@ -154,7 +160,7 @@ def build(
         A model that reads float32 (batch, height, width, maps), its layers named as in the specification.
 
     Raises:
-        ValueError: a layer that cannot read its input; the layer is named.
+        ValueError: a layer that cannot read its input, the layer is named; initial weights of an unknown name.
     """
     arithmetic.table(architecture)
     inputs = keras.Input(architecture.input_shape, name="Input")
