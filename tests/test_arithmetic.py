@@ -821,9 +821,21 @@ ALLOWED = {
     "exercises": COUNTING
     | FILES
     | {"blocks", "data", "losses", "models", "speed", "evaluation"},
+    "ladder": {"evaluation", "records", "recipe", "spec"},
+    "experiments": {
+        "checkpoint",
+        "data",
+        "evaluation",
+        "files",
+        "ladder",
+        "records",
+        "spec",
+        "training",
+    },
     "notebook": MODEL
     | {"checkpoint", "article", "training", "evaluation", "plots"},
-    "cli": MODEL | {"checkpoint", "recipe", "training", "evaluation", "plots"},
+    "cli": MODEL
+    | {"checkpoint", "recipe", "training", "evaluation", "experiments", "plots"},
     "__main__": {"cli"},
 }
 """For each module of the library, the modules of the library that it may import: only those below it."""
@@ -856,6 +868,8 @@ OUTSIDE = {
     "symmetry": {"keras", "numpy"},
     "plots": {"matplotlib", "numpy"},
     "exercises": {"numpy"},
+    "ladder": {"numpy", "pandas"},
+    "experiments": {"tensorflow"},
     "notebook": {
         "IPython",
         "google",

@@ -21,11 +21,7 @@ from lenet5lib.recipe import Recipe
 from lenet5lib.records import RecordError
 from lenet5lib.spec import Architecture
 
-EXPERIMENTS = sorted(
-    path.name
-    for path in (Path(records.__file__).parent / "recorded").iterdir()
-    if path.is_dir()
-)
+EXPERIMENTS = records.experiments()
 ALL = {
     f"{experiment}/{name}": folder
     for experiment in EXPERIMENTS
