@@ -636,7 +636,7 @@ def test_handlers_are_put_back_and_an_ignored_signal_stays_ignored():
     former = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with training._Stop() as stop:
+        with training.Stop() as stop:
             signal.raise_signal(signal.SIGTERM)
             assert stop.asked is None
             assert signal.getsignal(signal.SIGINT) == stop._hear
@@ -706,8 +706,18 @@ def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_end_is_the_same(
     assert signal.getsignal(number) not in (None, signal.SIG_IGN)
 
 
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_a_sigterm_after_another_signal_does_not_keep_training_from_saving(first):
+    with training.Stop() as stop:
+        signal.raise_signal(first)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.asked == first
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
 def test_a_second_interrupt_ends_at_once():
-    with training._Stop() as stop:
+    with training.Stop() as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.asked == signal.SIGINT
         with pytest.raises(KeyboardInterrupt) as ended:
