@@ -778,7 +778,7 @@ def test_the_light_modules_import_nothing_heavy(module):
     assert (result.stdout.strip(), result.stderr) == ("", "")
 
 
-@pytest.mark.parametrize("module", ["plots", "codes", "reference"])
+@pytest.mark.parametrize("module", ["plots", "codes", "reference", "ladder"])
 def test_drawing_codes_and_loops_need_no_tensorflow(module):
     code = f"import sys, lenet5lib.{module}; print(*sorted({{'tensorflow', 'keras', 'IPython'}} & set(sys.modules)))"
     result = subprocess.run(
