@@ -29,7 +29,7 @@ def test_a_change_is_of_the_recipe_or_of_the_variant_and_nothing_else():
     cycle = both.changed("cycle", learning_rate=OneCycle(0.01, 7))
     assert cycle.recipe == Recipe(64, OneCycle(0.01, 7))
     assert (cycle.epochs, cycle.all_digits, cycle.architecture) == (7, True, RELU)
-    assert FIRST == Variant("first")  # Nothing was changed in place.
+    assert Variant("first") == FIRST  # Nothing was changed in place.
     with pytest.raises(TypeError, match="colour"):
         FIRST.changed("third", colour="blue")
     with pytest.raises(ValueError, match="batch_size is 0"):
