@@ -176,7 +176,7 @@ def run_one(
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     known = {
         _name(variant, seed): (variant, seed, tested)
-        for variant, seed, tested in ladder.runs(seeds=seeds)
+        for variant, seed, tested in ladder.runs(ladder.steps_named(), seeds)
     }
     require_choice("run", name, tuple(known))
     variant, seed, tested = known[name]
