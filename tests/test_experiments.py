@@ -430,7 +430,7 @@ def start(place: Path, run_dir: Path, *options: object) -> subprocess.Popen:
         for key, value in os.environ.items()
         if not key.startswith(("TF_", "LENET5_"))
     }
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "lenet5lib", *arguments(place, run_dir, *options)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -439,6 +439,22 @@ def start(place: Path, run_dir: Path, *options: object) -> subprocess.Popen:
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    STARTED.append(process)
+    return process
+
+
+STARTED: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_left():
+    """End what a test that failed has left running, its jobs too."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def wait_for_epoch(process: subprocess.Popen, epoch: int) -> str:
@@ -495,7 +511,7 @@ def test_a_run_stopped_and_started_by_its_name_ends_as_one_of_two_jobs(
     process = start(place, tmp_path, *options)
     wait_for_epoch(process, 2)
     process.terminate()
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 143
     assert re.fullmatch(
         r"Stopped by SIGTERM (after|in) epoch \d+.*, and saved\. The same command goes on from there\.\n",
@@ -505,12 +521,26 @@ def test_a_run_stopped_and_started_by_its_name_ends_as_one_of_two_jobs(
     assert 2 <= reached < CHOSEN_AMONG.chosen.epochs
     assert not (tmp_path / name / TEST).exists()
     process = start(place, tmp_path, *options)
-    printed, errors = process.communicate(timeout=120)
+    printed, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (0, "")
     assert f"{name}: Resuming {tmp_path / name} " in printed
     small.assert_same_run(tmp_path / name, in_jobs[0] / name)
     written = (in_jobs[0] / name / TEST).read_bytes()
     assert (tmp_path / name / TEST).read_bytes() == written
+
+
+@posix
+def test_a_process_refuses_a_run_that_is_none_in_one_line(place, tmp_path):
+    process = start(place, tmp_path, "--only", "article/seed-1")
+    printed, errors = process.communicate(timeout=300)
+    assert process.returncode == 1
+    (line,) = errors.splitlines()
+    first = ladder.STEPS[0].chosen.name
+    assert line.startswith(
+        f"error: run is 'article/seed-1'; expected one of {first}/seed-0"
+    )
+    assert len(printed.splitlines()) == 1  # The data.
+    assert contents(tmp_path) == {}
 
 
 def assert_nobody_trains(folder: Path) -> None:
@@ -532,7 +562,7 @@ def test_a_sigterm_stops_every_job_saved_and_the_same_command_ends_alike(
     process = start(place, tmp_path, *options)
     wait_for_epoch(process, 1)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (
         143,
         "Stopped by SIGTERM; what was running is saved. The same command goes on from there.\n",
@@ -554,7 +584,7 @@ def test_ctrl_c_in_a_terminal_reaches_every_job_and_each_saves(place, tmp_path):
     process = start(place, tmp_path, *options)
     line = wait_for_epoch(process, 2)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (
         130,
         "Stopped by SIGINT; what was running is saved. The same command goes on from there.\n",
