@@ -166,7 +166,7 @@ def test_help_names_every_command(capsys):
     assert end.value.code == 0
     printed = capsys.readouterr().out
     assert all(
-        re.search(rf"^    {command} ", printed, re.MULTILINE)
+        re.search(rf"^    {command}( |$)", printed, re.MULTILINE)
         for command in COMMANDS
     )
 
