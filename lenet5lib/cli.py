@@ -92,11 +92,16 @@ def experiment(options: argparse.Namespace) -> None:
 
     if options.only:
         experiments.run_one(
-            options.only, options.run_dir, dataset, options.threads, options.small
+            options.only,
+            options.run_dir,
+            dataset,
+            options.threads,
+            options.small,
+            options.seeds,
         )
         return
     child = [sys.executable, "-m", "lenet5lib", "experiment", options.name]
-    child += ["--run-dir", str(options.run_dir)]
+    child += ["--run-dir", str(options.run_dir), "--seeds", str(options.seeds)]
     if options.data:
         child += ["--data", str(options.data)]
     if options.small:

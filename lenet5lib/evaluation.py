@@ -298,7 +298,7 @@ def paired_bootstrap(
         (low, high), as shares of the digits; below 0 is better than before.
 
     Raises:
-        ValueError: the two are not about equally many digits.
+        ValueError: the two are not about equally many digits, or not of this form.
 
     Source: Efron 1979; chapter 13.
 
@@ -306,7 +306,7 @@ def paired_bootstrap(
     >>> paired_bootstrap(wrong, right)
     (-1.0, -1.0)
     """
-    _require_same_digits(before, after)
+    _require_same_digits(before, after, "(networks, digits)", 2)
     changes, counts = np.unique(
         after.mean(axis=0) - before.mean(axis=0), return_counts=True
     )
@@ -339,7 +339,7 @@ def mcnemar(before: np.ndarray, after: np.ndarray) -> McNemar:
         after: the same of the other.
 
     Raises:
-        ValueError: the two are not about equally many digits.
+        ValueError: the two are not about equally many digits, or not of this form.
 
     Source: McNemar 1947; chapter 13.
 
@@ -347,7 +347,7 @@ def mcnemar(before: np.ndarray, after: np.ndarray) -> McNemar:
     >>> mcnemar(one, other)
     McNemar(only_before=14, only_after=0, p=0.0001220703125)
     """
-    _require_same_digits(before, after)
+    _require_same_digits(before, after, "(digits,)", 1)
     only_before = int((before & ~after).sum())
     only_after = int((after & ~before).sum())
     differing = only_before + only_after
@@ -355,12 +355,15 @@ def mcnemar(before: np.ndarray, after: np.ndarray) -> McNemar:
     return McNemar(only_before, only_after, float(p))
 
 
-def _require_same_digits(before: np.ndarray, after: np.ndarray) -> None:
-    """Raise ValueError unless two arrays of wrong answers are about equally many digits."""
-    if before.shape[-1:] != after.shape[-1:] or before.ndim != after.ndim:
+def _require_same_digits(
+    before: np.ndarray, after: np.ndarray, form: str, axes: int
+) -> None:
+    """Raise ValueError unless two arrays of wrong answers have so many axes and are about equally many digits."""
+    right_form = before.ndim == after.ndim == axes
+    if not right_form or before.shape[-1] != after.shape[-1]:
         raise ValueError(
-            f"wrong answers have shapes {before.shape} and {after.shape}; expected the same digits in both. Test both on "
-            "the same digits."
+            f"wrong answers have shapes {before.shape} and {after.shape}; expected {form}, the same digits in both. Test "
+            "both on the same digits."
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -127,6 +128,7 @@ def run(
     Raises:
         RunError: a training failed in its process, or a folder holds a run of another configuration.
         ValueError: a step of another name.
+        Stopped: Ctrl-C or SIGTERM came, and what was running is saved.
     """
     planned = list(ladder.runs(ladder.steps_named(steps), seeds))
     left = []
@@ -163,6 +165,7 @@ def run_one(
     dataset: Dataset,
     threads: int,
     small: Sequence[int] | None = None,
+    seeds: int = len(ladder.SEEDS),
 ) -> None:
     """Train one run by its name, such as relu/seed-3, with so many threads; what each job of `run` does.
 
@@ -173,7 +176,7 @@ def run_one(
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     known = {
         _name(variant, seed): (variant, seed, tested)
-        for variant, seed, tested in ladder.runs()
+        for variant, seed, tested in ladder.runs(ladder.steps_named(), seeds)
     }
     require_choice("run", name, tuple(known))
     variant, seed, tested = known[name]
@@ -191,15 +194,19 @@ def _in_processes(
     child: Sequence[str],
     report: Callable[[str], Any],
 ) -> None:
-    """Train runs in processes of their own, so many at a time; if one fails or all are to stop, wait for all to save."""
+    """Train runs in processes of their own, so many at a time; if one fails or all are to stop, wait for all to save.
+
+    Raises:
+        RunError: a run failed; its name and what its process said last are in the text.
+        Stopped: Ctrl-C or SIGTERM came.
+    """
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    waiting, running, failed = list(names), {}, None
-    try:
-        while running or (waiting and not failed):
-            while waiting and len(running) < jobs and not failed:
+    waiting, running, failed, ending = list(names), {}, None, False
+    with training.Stop() as stop:
+        while running or waiting:
+            while waiting and len(running) < jobs:
                 name = waiting.pop(0)
-                number = len(names) - len(waiting)
-                report(f"Run {number} of {len(names)}: {name}")
+                report(f"Run {len(names) - len(waiting)} of {len(names)}: {name}")
                 command = [*child, "--only", name, "--threads", threads]
                 running[name] = subprocess.Popen(
                     command, stderr=subprocess.PIPE, text=True
@@ -210,23 +217,20 @@ def _in_processes(
                 except subprocess.TimeoutExpired:
                     continue
                 del running[name]
-                if process.returncode and not failed:
+                if process.returncode and not failed and stop.asked is None:
                     lines = errors.strip().splitlines() or ["no message"]
                     failed = f"{name}: {lines[-1].removeprefix('error: ')}"
-                    _stop(running)
-    except KeyboardInterrupt:
-        _stop(running)
-        for process in running.values():
-            process.communicate()
-        raise
+            if not ending and (failed or stop.asked is not None):
+                ending, waiting = True, []
+                for process in running.values():
+                    process.terminate()
+    if stop.asked is not None:
+        raise training.Stopped(
+            f"Stopped by {signal.Signals(stop.asked).name}; what was running is saved. The same command goes on from there.",
+            stop.asked,
+        )
     if failed:
         raise RunError(failed)
-
-
-def _stop(running: dict[str, subprocess.Popen]) -> None:
-    """Ask processes to save and end."""
-    for process in running.values():
-        process.terminate()
 
 
 def _name(variant: Variant, seed: int) -> str:

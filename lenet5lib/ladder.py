@@ -237,11 +237,11 @@ def _short(value: Any) -> str:
 
 
 def steps_named(names: list[str] | None = None) -> tuple[Step, ...]:
-    """Return the steps whose chosen variants have these names; without names, all."""
+    """Return the steps whose chosen variants have these names, each once; without names, all."""
     known = {step.chosen.name: step for step in STEPS}
     for name in names or ():
         require_choice("step", name, tuple(known))
-    return tuple(known[name] for name in names or known)
+    return tuple(known[name] for name in dict.fromkeys(names or known))
 
 
 def runs(

@@ -31,6 +31,7 @@ from lenet5lib.spec import (
     Layer,
     Pool,
     Subsample,
+    require_choice,
     require_layer,
 )
 
@@ -51,7 +52,7 @@ def keras_layer(
         initial: how the first kernel is drawn, one of `recipe.INITIAL`; None for what goes with the activation.
 
     Raises:
-        ValueError: a layer of unknown kind.
+        ValueError: a layer of unknown kind, or initial weights of an unknown name.
     """
     require_layer(layer)
     match layer:
@@ -95,8 +96,15 @@ INITIALIZERS = {
 def initial_weights(
     layer: Conv | Dense, seed: int, initial: str | None = None
 ) -> keras.initializers.Initializer:
-    """Return what draws a layer's first kernel; None is what goes with its activation, see `recipe.usual_initial`."""
-    return INITIALIZERS[initial or usual_initial(layer.activation)](seed=seed)
+    """Return what draws a layer's first kernel; None is what goes with its activation, see `recipe.usual_initial`.
+
+    Raises:
+        ValueError: `initial` is not one of `recipe.INITIAL`.
+    """
+    if initial is None:
+        initial = usual_initial(layer.activation)
+    require_choice("initial", initial, tuple(INITIALIZERS))
+    return INITIALIZERS[initial](seed=seed)
 
 
 def own_layer(layer: Layer, seed: int) -> keras.Layer:
@@ -151,7 +159,7 @@ def build(
         A model that reads float32 (batch, height, width, maps), its layers named as in the specification.
 
     Raises:
-        ValueError: a layer that cannot read its input; the layer is named.
+        ValueError: a layer that cannot read its input, the layer is named; initial weights of an unknown name.
     """
     arithmetic.table(architecture)
     inputs = keras.Input(architecture.input_shape, name="Input")

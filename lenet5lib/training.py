@@ -173,7 +173,7 @@ def train(
     model = compile_model(model, recipe)
     chosen = _form(model, architecture, form, len(splits.train), say)
     _make_folder(run_dir)
-    with files.locked(run_dir) as alone, _Stop() as stop:
+    with files.locked(run_dir) as alone, Stop() as stop:
         if alone:
             files.remove_leftovers(run_dir, OWN)
         record = _open(run_dir, model, config, say)
@@ -230,14 +230,18 @@ def _nothing_done(epoch: int) -> dict[str, Any]:
     }
 
 
-class _Stop:
-    """Listens for Ctrl-C and SIGTERM while training runs; a second Ctrl-C ends it at once."""
+class Stop:
+    """Listens for Ctrl-C and SIGTERM while training runs; a Ctrl-C after either ends it at once.
+
+    A SIGTERM after a Ctrl-C says nothing new: a terminal's Ctrl-C reaches all processes of a command, and the one that
+    started the others asks them to stop, too.
+    """
 
     def __init__(self) -> None:
         self.asked: int | None = None
         self.former: dict[int, Any] = {}
 
-    def __enter__(self) -> _Stop:
+    def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
@@ -249,9 +253,10 @@ class _Stop:
             signal.signal(number, handler)
 
     def _hear(self, number: int, frame: Any) -> None:
-        if self.asked is not None:
+        if self.asked is None:
+            self.asked = number
+        elif number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.asked = number
 
     def check(self, record: Record) -> None:
         """Raise Stopped if that was asked for; the record is saved as it is."""
@@ -272,7 +277,7 @@ class _Saver:
         model: keras.Model,
         record: Record,
         run_dir: Path,
-        stop: _Stop,
+        stop: Stop,
         minutes: float,
         steps: int | None,
     ) -> None:

@@ -778,7 +778,7 @@ def test_the_light_modules_import_nothing_heavy(module):
     assert (result.stdout.strip(), result.stderr) == ("", "")
 
 
-@pytest.mark.parametrize("module", ["plots", "codes", "reference"])
+@pytest.mark.parametrize("module", ["plots", "codes", "reference", "ladder"])
 def test_drawing_codes_and_loops_need_no_tensorflow(module):
     code = f"import sys, lenet5lib.{module}; print(*sorted({{'tensorflow', 'keras', 'IPython'}} & set(sys.modules)))"
     result = subprocess.run(
@@ -804,7 +804,9 @@ ALLOWED = {
     "images": FILES,
     "layers": {"spec", "codes"},
     "losses": {"spec"},
-    "models": COUNTING | FILES | {"data", "images", "layers", "losses", "blocks"},
+    "models": COUNTING
+    | FILES
+    | {"recipe", "data", "images", "layers", "losses", "blocks"},
     "optimizers": {"spec", "codes", "layers", "losses"},
     "checkpoint": MODEL,
     "article": MODEL | {"checkpoint"},
@@ -820,11 +822,30 @@ ALLOWED = {
     "plots": COUNTING | FILES,
     "exercises": COUNTING
     | FILES
-    | {"blocks", "data", "losses", "models", "speed", "evaluation"},
+    | {"recipe", "blocks", "data", "losses", "models", "speed", "evaluation"},
+    "ladder": {"evaluation", "records", "recipe", "spec"},
+    "experiments": {
+        "checkpoint",
+        "data",
+        "evaluation",
+        "files",
+        "ladder",
+        "records",
+        "spec",
+        "training",
+    },
     "notebook": MODEL
     | {"checkpoint", "article", "training", "evaluation", "plots"},
     "cli": MODEL
-    | {"checkpoint", "recipe", "training", "export", "evaluation", "plots"},
+    | {
+        "checkpoint",
+        "recipe",
+        "training",
+        "export",
+        "evaluation",
+        "experiments",
+        "plots",
+    },
     "__main__": {"cli"},
 }
 """For each module of the library, the modules of the library that it may import: only those below it."""
@@ -857,6 +878,8 @@ OUTSIDE = {
     "symmetry": {"keras", "numpy"},
     "plots": {"matplotlib", "numpy"},
     "exercises": {"numpy"},
+    "ladder": {"numpy", "pandas"},
+    "experiments": {"tensorflow"},
     "notebook": {
         "IPython",
         "google",

@@ -13,7 +13,7 @@ import small
 
 from lenet5lib import checkpoint, files, models, records, training
 from lenet5lib.checkpoint import BEST, LAST, CheckpointError
-from lenet5lib.recipe import USUAL
+from lenet5lib.recipe import USUAL, Recipe
 from lenet5lib.spec import LENET5, LENET5_32, Architecture, Conv, Dense
 
 
@@ -289,6 +289,33 @@ def test_contents_counts_arrays_and_numbers(run):
         2 * 61_706 + 2,
     ]
     assert checkpoint.contents(run.run_dir / BEST)["arrays"].to_list() == [10, 0]
+
+
+def test_parts_say_whether_an_optimizer_was_saved(run, copy, tmp_path):
+    assert set(checkpoint.parts(copy)) >= {"layers", "optimizer"}
+    assert "optimizer" not in checkpoint.parts(run.run_dir / BEST)
+    plain = models.build(LENET5)
+    checkpoint.save(plain, run.record, tmp_path / "plain.weights.h5")
+    assert "optimizer" not in checkpoint.parts(tmp_path / "plain.weights.h5")
+
+
+def test_an_average_is_saved_with_the_optimizer_and_only_there(run, tmp_path):
+    model = models.build(LENET5, seed=3)
+    training.compile_model(model, Recipe(average_decay=0.5))
+    averages = model.optimizer._model_variables_moving_average
+    for n, average in enumerate(averages):
+        average.assign(np.full(average.shape, n + 0.1))
+    checkpoint.save(model, run.record, tmp_path / LAST)
+    numbers = checkpoint.contents(tmp_path / LAST)["numbers"]
+    assert numbers.to_list() == [61_706, 3 * 61_706 + 2]
+    again = models.build(LENET5, seed=4)
+    checkpoint.load(
+        training.compile_model(again, Recipe(average_decay=0.5)), tmp_path / LAST
+    )
+    assert values(again.optimizer.variables) == values(model.optimizer.variables)
+    assert values(again.weights) == values(model.weights) != values(averages)
+    checkpoint.save(model, run.record, tmp_path / BEST, with_optimizer=False)
+    assert checkpoint.contents(tmp_path / BEST)["arrays"].to_list() == [10, 0]
 
 
 def test_write_leaves_the_old_contents_when_it_fails(tmp_path):

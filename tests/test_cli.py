@@ -14,7 +14,7 @@ from PIL import Image
 
 from lenet5lib import checkpoint, cli, data, export, records
 
-COMMANDS = ("describe", "train", "evaluate", "predict", "plot")
+COMMANDS = ("describe", "train", "experiment", "evaluate", "predict", "plot")
 OPTIONS = ["--learning-rate", "0.005", "--batch-size", "16"]
 
 
@@ -166,7 +166,7 @@ def test_help_names_every_command(capsys):
     assert end.value.code == 0
     printed = capsys.readouterr().out
     assert all(
-        re.search(rf"^    {command} ", printed, re.MULTILINE)
+        re.search(rf"^    {command}( |$)", printed, re.MULTILINE)
         for command in COMMANDS
     )
 
@@ -199,6 +199,18 @@ def test_help_names_every_command(capsys):
         (
             "train --run-dir r --epochs 1 --colour",
             "unrecognized arguments: --colour",
+        ),
+        ("experiment --run-dir r", "required: name"),
+        ("experiment one-change", "required: --run-dir"),
+        ("experiment two-changes --run-dir r", "invalid choice: 'two-changes'"),
+        (
+            "experiment one-change --run-dir r --jobs 0",
+            "--jobs: expected a whole number of 1 or more, got '0'",
+        ),
+        ("experiment one-change --run-dir r --seeds 0", "got '0'"),
+        (
+            "experiment one-change --run-dir r --small 30",
+            "--small: expected 2 arguments",
         ),
         ("predict --run-dir r", "required: IMAGE"),
         ("predict", "required: IMAGE"),
@@ -719,3 +731,85 @@ def test_the_command_line_offers_what_recipes_know():
     offered = {action.dest: action.choices for action in train._actions}
     assert tuple(offered["loss"]) == recipe.LOSSES
     assert tuple(offered["optimizer"]) == recipe.OPTIMIZERS
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """The experiment is a ladder of one step of one epoch."""
+    from lenet5lib import ladder
+
+    step = ladder.Step("short", ladder.Variant("short", epochs=1))
+    monkeypatch.setattr(ladder, "STEPS", (step,))
+
+
+def test_an_experiment_is_trained_skipped_and_copied(call, short, place, tmp_path):
+    options = ["--data", place / "letters.npz", "--run-dir", tmp_path / "runs"]
+    options += ["--small", 40, 20, "--seeds", 2]
+    done = call("experiment", "one-change", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[1:3] == ["2 runs, 0 of them finished.", "Run 1 of 2: short/seed-0"]
+    again = call(
+        "experiment", "one-change", *options, "--records", tmp_path / "kept"
+    )
+    assert (again.returncode, again.stderr) == (0, "")
+    assert again.stdout.splitlines()[1:] == [
+        "2 runs, 2 of them finished.",
+        f"Records of 2 runs are in {tmp_path / 'kept'}.",
+    ]
+    for seed in (0, 1):
+        run_dir = tmp_path / "runs" / "short" / f"seed-{seed}"
+        record = records.read(run_dir)
+        assert record.config["seed"] == seed
+        assert record.config["data"]["training digits"] == 40
+        kept = tmp_path / "kept" / "short" / f"seed-{seed}"
+        for name in (records.NAME, "test.json"):
+            assert (kept / name).read_bytes() == (run_dir / name).read_bytes()
+
+
+def test_an_experiments_jobs_get_the_options_of_their_command(
+    call, short, place, tmp_path, monkeypatch
+):
+    from lenet5lib import experiments
+
+    asked = []
+    monkeypatch.setattr(
+        experiments, "_in_processes", lambda *arguments: asked.append(arguments)
+    )
+    options = ["--data", place / "letters.npz", "--run-dir", tmp_path]
+    options += ["--small", 40, 20, "--seeds", 7, "--jobs", 3]
+    done = call("experiment", "one-change", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    ((names, jobs, child, _),) = asked
+    assert (names, jobs) == ([f"short/seed-{n}" for n in range(7)], 3)
+    assert child[:3] == [sys.executable, "-m", "lenet5lib"]
+    # A job knows the seeds, else it would refuse the sixth; its threads come with its name.
+    parsed = cli.parser().parse_args(
+        [*child[3:], "--only", names[-1], "--threads", "2"]
+    )
+    assert (
+        vars(parsed).items()
+        >= {
+            "name": "one-change",
+            "data": place / "letters.npz",
+            "run_dir": tmp_path,
+            "small": [40, 20],
+            "seeds": 7,
+            "only": "short/seed-6",
+            "threads": 2,
+        }.items()
+    )
+
+
+def test_an_experiment_refuses_what_it_does_not_know(call, short, place, tmp_path):
+    options = ["--data", place / "letters.npz", "--run-dir", tmp_path / "runs"]
+    line = refused(call("experiment", "one-change", *options, "--step", "lstm"))
+    assert line == (
+        "error: step is 'lstm'; expected one of short. Choose one of these."
+    )
+    assert not (tmp_path / "runs").exists()
+    small_options = ["--seeds", 1, "--small", 40]
+    call("experiment", "one-change", *options, *small_options, 20)
+    line = refused(call("experiment", "one-change", *options, *small_options, 10))
+    assert "runs/short/seed-0 holds a run of another configuration." in line
+    assert "data.validation digits: 20 in the folder, 10 asked for" in line

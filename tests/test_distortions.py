@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from lenet5lib import blocks, data, distortions
 from lenet5lib.recipe import AFFINE, Distortion
@@ -145,6 +146,86 @@ def test_pixels_between_pixels_are_bilinear():
     ]
     made = distortions._sample(images, *positions).numpy()[0]
     assert made.tolist() == [[50, 130, 85], [63, 125, 78], [9, 15, 9]]
+
+
+def naive_sample(image: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return an image read at the positions, pixel by pixel in float64, not rounded; outside it is 0."""
+    height, width = image.shape
+    read = np.zeros(y.shape)
+    for place in np.ndindex(y.shape):
+        top, left = int(np.floor(y[place])), int(np.floor(x[place]))
+        for u, v in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            row, column = top + u, left + v
+            if 0 <= row < height and 0 <= column < width:
+                share = (1 - abs(y[place] - row)) * (1 - abs(x[place] - column))
+                read[place] += share * image[row, column]
+    return read
+
+
+def sampled(images, y, x, compiled) -> np.ndarray:
+    """Return the first images read at these positions, through the program of the size that the library takes."""
+    fill = distortions.AT_ONCE - len(images)
+    arguments = [
+        np.pad(array, ((0, fill), (0, 0), (0, 0))) for array in (images, y, x)
+    ]
+    read = tf.function(distortions._sample, autograph=False, jit_compile=compiled)
+    return read(*arguments).numpy()[: len(images)]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_pixels_of_every_value_are_read_as_a_naive_bilinear_reading_does(compiled):
+    """All 256 values beside all others, 255 in each of the four corners of a reading, positions inside and far outside."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 9, 7), np.uint8)
+    images[0] = 255
+    images[1] = np.where(np.indices((9, 7)).sum(axis=0) % 2, 255, 0)
+    images[2:7] = rng.choice(np.array([0, 1, 127, 128, 254, 255]), (5, 9, 7))
+    images[7:12].reshape(-1)[:256] = np.arange(256)
+    assert len(np.unique(images)) == 256
+    y = rng.uniform(-4, 13, images.shape).astype(np.float32)
+    x = rng.uniform(-4, 11, images.shape).astype(np.float32)
+    # Quarters, and whole numbers, the ends among them.
+    y[::2], x[::2] = np.round(4 * y[::2]) / 4, np.round(4 * x[::2]) / 4
+    y[::4], x[::4] = np.round(y[::4]), np.round(x[::4])
+    found = sampled(images, y, x, compiled)
+    assert found.dtype == np.uint8
+    for n, image in enumerate(images):
+        exact = naive_sample(image, y[n].astype(float), x[n].astype(float))
+        # Rounded to the nearest, or, where float32 decides on a half, to its neighbour.
+        assert np.abs(found[n] - exact).max() <= 0.5 + 1e-3
+    inside = naive_sample(images[0], y[0].astype(float), x[0].astype(float)) == 255
+    assert inside.any()
+    assert (found[0][inside] == 255).all()
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 128, 129, 254, 255])
+def test_a_pixel_of_any_value_is_read_unchanged_where_it_lies(value):
+    images = np.full((1, 5, 5), value, np.uint8)
+    rows, columns = np.mgrid[:5, :5].astype(np.float32)[:, None]
+    for shift in (0, 0.25, 0.5):
+        made = sampled(images, rows + shift, columns + shift, False)
+        assert (made[0, :4, :4] == value).all()
+
+
+def test_epochs_are_distorted_alike_in_any_order_and_between_any_others(images):
+    """Nothing is drawn from a state that an earlier call has left."""
+    asked = [(0, 1), (0, 2), (3, 1)]
+    first = {one: distort(images[:50], BENT, *one) for one in asked}
+    np.random.seed(4)
+    tf.random.set_seed(4)
+    for seed, epoch in reversed(asked):
+        distort(images[:20], AFFINE, seed + 1, epoch)
+        again = distort(images[:50], BENT, seed, epoch)
+        np.testing.assert_array_equal(again, first[seed, epoch])
+    assert len({made.tobytes() for made in first.values()}) == len(asked)
+
+
+def test_a_displacement_of_the_elastic_part_alone_moves_ink_and_keeps_it(images):
+    made = distort(images, Distortion(elastic=1.0))
+    assert (made != images).any(axis=(1, 2)).all()
+    ink = made.sum(axis=(1, 2)) / images.sum(axis=(1, 2))
+    assert 0.7 < ink.min() <= ink.max() < 1.4
+    assert ink.mean() == pytest.approx(1, abs=0.05)
 
 
 def test_xla_and_tensorflow_agree_but_for_rounding(images, monkeypatch):

@@ -3,7 +3,7 @@
 import re
 import tomllib
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from packaging.requirements import Requirement
@@ -237,3 +237,19 @@ def test_the_tests_run_in_what_the_lock_describes():
             ):
                 differing[str(requirement)] = version
     assert differing == {}
+
+
+def test_every_record_of_the_book_goes_into_the_package():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = settings["tool"]["setuptools"]["package-data"]["lenet5lib"]
+    library = ROOT / "lenet5lib"
+    names = {
+        path.relative_to(library).as_posix()
+        for path in (library / "recorded").rglob("*")
+        if path.is_file() and path.suffix in (".json", ".h5")
+    }
+    assert len(names) > 10
+    # Of an experiment in several parts, too.
+    for name in {*names, "recorded/one-change/relu/seed-0/record.json"}:
+        found = [p for p in patterns if PurePosixPath(name).match(p)]
+        assert found, f"{name} is in no pattern of package-data"

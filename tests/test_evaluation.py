@@ -1,5 +1,7 @@
 """The error and its interval, the mistakes, and what choosing the best candidate does, on answers made by hand."""
 
+import json
+import random
 from math import comb, sqrt
 
 import keras
@@ -7,11 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
-from lenet5lib import evaluation, models
+from lenet5lib import evaluation, models, records
 from lenet5lib.data import Digits
-from lenet5lib.evaluation import Evaluation, error_interval
-from lenet5lib.records import Record
+from lenet5lib.evaluation import (
+    Evaluation,
+    McNemar,
+    error_interval,
+    mcnemar,
+    paired_bootstrap,
+)
+from lenet5lib.records import Record, RecordError
 from lenet5lib.spec import LENET5
 
 
@@ -205,3 +214,178 @@ def test_choices_need_a_watched_test_set():
     del record.config["data"]["watched test digits"]
     with pytest.raises(ValueError, match="the record has no test errors"):
         evaluation.choices(record)
+
+
+def networks(seeds, digits, error, seed, hard=None):
+    """Return wrong answers of some networks, bool (seeds, digits); digits that are hard are hard for all of them."""
+    rng = np.random.default_rng(seed)
+    if hard is None:
+        hard = np.random.default_rng(99).gamma(0.3, 1 / 0.3, digits)
+    return rng.random((seeds, digits)) < np.minimum(error * hard, 1)
+
+
+def naive_bootstrap(before, after, resamples, seed):
+    """Return the changes of mean error on resamples of the digits, one digit drawn after another."""
+    draw, digits = random.Random(seed), before.shape[1]
+    changes = []
+    for _ in range(resamples):
+        drawn = draw.choices(range(digits), k=digits)
+        changes.append(after[:, drawn].mean() - before[:, drawn].mean())
+    return np.array(changes)
+
+
+def test_the_paired_bootstrap_agrees_with_digits_drawn_one_by_one():
+    before, after = networks(3, 250, 0.12, 1), networks(5, 250, 0.08, 2)
+    changes = naive_bootstrap(before, after, 3000, 3)
+    for confidence in (0.95, 0.5):
+        found = paired_bootstrap(before, after, confidence)
+        tail = (1 - confidence) / 2
+        expected = np.quantile(changes, [tail, 1 - tail])
+        # Of 3,000 and 10,000 resamples the quantiles vary by 0.06 deviations; these are three times that.
+        np.testing.assert_allclose(
+            found, expected, rtol=0, atol=0.18 * changes.std()
+        )
+    low, high = paired_bootstrap(before, after)
+    each = after.mean(axis=0) - before.mean(axis=0)
+    assert (low + high) / 2 == pytest.approx(each.mean(), abs=0.1 * changes.std())
+    assert high - low == pytest.approx(2 * 1.96 * each.std() / sqrt(250), rel=0.05)
+
+
+def test_pairing_takes_out_what_all_networks_find_hard():
+    """The same digits are hard for both, so that the change is known far better than either error."""
+    before, after = networks(5, 2000, 0.1, 1), networks(5, 2000, 0.1, 2)
+    paired = np.subtract(*paired_bootstrap(before, after)[::-1])
+    order = np.random.default_rng(0).permutation(2000)
+    unpaired = np.subtract(*paired_bootstrap(before, after[:, order])[::-1])
+    assert paired < unpaired / 1.5
+
+
+def test_the_paired_bootstrap_of_equals_is_nothing_and_of_two_calls_the_same():
+    before, after = networks(5, 400, 0.1, 1), networks(5, 400, 0.06, 2)
+    assert paired_bootstrap(before, before) == (0.0, 0.0)
+    # Other networks with the same mean on every digit are no change either.
+    assert paired_bootstrap(before, before[::-1]) == (0.0, 0.0)
+    first = paired_bootstrap(before, after)
+    np.random.seed(7)
+    assert paired_bootstrap(before, after) == first
+    assert all(type(end) is float for end in first)
+    low, high = first
+    assert low <= after.mean() - before.mean() <= high
+    back = paired_bootstrap(after, before)
+    assert back == pytest.approx((-high, -low), abs=0.1 * (high - low))
+    narrow = paired_bootstrap(before, after, confidence=0.5)
+    assert low < narrow[0] < narrow[1] < high
+
+
+def test_the_paired_bootstraps_interval_holds_the_truth_about_as_often_as_it_says():
+    hard = np.random.default_rng(5).gamma(0.5, 2, 100_000)
+    # The change that the two recipes make on all the digits that there are.
+    truth = (np.minimum(0.06 * hard, 1) - np.minimum(0.1 * hard, 1)).mean()
+    draw, held = np.random.default_rng(6), 0
+    for trial in range(200):
+        some = draw.choice(hard, 500)
+        before = networks(3, 500, 0.10, 2 * trial, some)
+        after = networks(3, 500, 0.06, 2 * trial + 1, some)
+        low, high = paired_bootstrap(before, after, resamples=500)
+        held += low <= truth <= high
+    # Binomial, 200 trials at 0.95: 190 ± 3.1.
+    assert 178 <= held <= 199
+
+
+def test_one_digit_of_two_hundred_changes_the_error_by_half_a_percent():
+    """By hand: one digit in n, drawn k times with the chance of Poisson(1): 0 to 3 times in the middle 95 %."""
+    before, after = np.zeros((2, 200), bool), np.zeros((2, 200), bool)
+    after[:, 17] = True
+    assert paired_bootstrap(before, after) == (0.0, 3 / 200)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((5, 10), (5, 9)), ((10,), (10,)), ((5, 10), (10,)), ((2, 5, 10), (2, 5, 10))],
+)
+def test_a_bootstrap_of_other_digits_is_refused(before, after):
+    with pytest.raises(ValueError, match="wrong answers have shapes") as caught:
+        paired_bootstrap(np.zeros(before, bool), np.zeros(after, bool))
+    assert str(caught.value) == (
+        f"wrong answers have shapes {before} and {after}; expected (networks, digits), the same digits in both. Test both "
+        "on the same digits."
+    )
+
+
+def wrong(digits, *positions):
+    """Return wrong answers at these positions, bool (digits,)."""
+    found = np.zeros(digits, bool)
+    found[list(positions)] = True
+    return found
+
+
+def test_mcnemars_test_by_hand():
+    """Of five digits that differ, one fell to the one side: 2 · (1 + 5) / 2⁵; both wrong at 9 says nothing."""
+    before, after = wrong(1000, 9, 100), wrong(1000, 9, 1, 2, 3, 4)
+    assert mcnemar(before, after) == McNemar(1, 4, pytest.approx(12 / 32))
+    assert mcnemar(after, before) == McNemar(4, 1, pytest.approx(12 / 32))
+    assert mcnemar(before, before) == McNemar(0, 0, 1.0)
+    # As many on either side: nothing could be less surprising.
+    assert mcnemar(wrong(9, 0, 1), wrong(9, 2, 3)) == McNemar(2, 2, 1.0)
+    found = mcnemar(before, after)
+    assert [type(value) for value in found] == [int, int, float]
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 20))
+def test_mcnemars_p_is_the_binomial_tests_and_the_tails_of_a_fair_coin(
+    one, other, both
+):
+    before = np.array([True] * one + [False] * other + [True] * both + [False] * 3)
+    after = np.array([False] * one + [True] * other + [True] * both + [False] * 3)
+    found = mcnemar(before, after)
+    assert found[:2] == (one, other)
+    count = one + other
+    if count:
+        assert found.p == binomtest(one, count, 0.5).pvalue
+    tail = sum(comb(count, k) for k in range(min(one, other) + 1)) / 2**count
+    assert found.p == pytest.approx(min(1.0, 2 * tail))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [((10,), (9,)), ((2, 10), (2, 10)), ((10,), (1, 10))]
+)
+def test_mcnemars_test_of_other_digits_is_refused(before, after):
+    with pytest.raises(ValueError, match="wrong answers have shapes") as caught:
+        mcnemar(np.zeros(before, bool), np.zeros(after, bool))
+    assert str(caught.value) == (
+        f"wrong answers have shapes {before} and {after}; expected (digits,), the same digits in both. Test both on the "
+        "same digits."
+    )
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """Return a folder that stands for the package's records, with two runs of `ladder/step` and what they got wrong."""
+    monkeypatch.setattr(records, "RECORDED", tmp_path)
+    for name, positions in (("seed-1", [2]), ("seed-0", [0, 4])):
+        folder = tmp_path / "ladder" / "step" / name
+        folder.mkdir(parents=True)
+        (folder / records.NAME).write_text(watched_record().to_json())
+        answers = [{"position": n, "label": 1, "answer": 7} for n in positions]
+        result = {"source": "x", "digits": 6, "wrong": answers}
+        (folder / "test.json").write_text(json.dumps(result))
+    return tmp_path
+
+
+def test_recorded_wrong_answers_are_a_row_for_each_run(recorded):
+    found = evaluation.recorded_wrong("ladder/step")
+    assert found.dtype == bool
+    assert found.astype(int).tolist() == [[1, 0, 0, 0, 1, 0], [0, 0, 1, 0, 0, 0]]
+    assert evaluation.recorded_errors("ladder/step").tolist() == [2 / 6, 1 / 6]
+    assert found.mean(axis=1).tolist() == [2 / 6, 1 / 6]
+
+
+def test_recorded_wrong_answers_need_test_digits_that_were_read(recorded):
+    path = recorded / "ladder" / "step" / "seed-1" / "test.json"
+    path.unlink()
+    with pytest.raises(RecordError, match="no test result at") as caught:
+        evaluation.recorded_wrong("ladder/step")
+    assert str(path) in str(caught.value)
+    with pytest.raises(RecordError, match="no recorded experiment 'ladder'"):
+        evaluation.recorded_wrong("ladder")

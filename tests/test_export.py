@@ -324,7 +324,7 @@ def test_where_no_weights_are_recorded_one_is_told_to_name_some(tmp_path):
     with pytest.raises(ExportError) as caught:
         export.recorded(tmp_path)
     assert str(caught.value) == (
-        f"there are no weights in {tmp_path}, neither of one-change/best/seed-0 nor of LeNet-5, the article's 28×28 form; "
+        f"there are no weights in {tmp_path}, neither of {export.BEST_RUN} nor of LeNet-5, the article's 28×28 form; "
         "expected a weights file beside its record. Name a run: predict --run-dir runs/mine, make draw "
         "WEIGHTS=runs/mine/best.weights.h5"
     )

@@ -14,9 +14,11 @@ from lenet5lib.losses import (
     CrossEntropy,
     MaximumAPosteriori,
     MaximumLikelihood,
+    choose,
     for_keras,
     posterior,
 )
+from lenet5lib.spec import LENET5, LENET5_1998
 
 RNG = np.random.default_rng(0)
 DISTANCES = RNG.uniform(0, 30, (7, 10))
@@ -74,6 +76,97 @@ def test_cross_entropy_is_that_of_keras_bit_for_bit():
     np.testing.assert_allclose(found, by_hand, rtol=1e-5)
 
 
+@pytest.mark.parametrize("smoothing", [1e-3, 0.05, 0.1, 0.5, 0.999])
+def test_smoothed_cross_entropy_is_what_the_formula_says(smoothing):
+    """The label's class is wanted with 1 − ε + ε/10, each other one with ε/10; the loss is −Σ wanted · ln given."""
+    wanted = np.full((7, 10), smoothing / 10)
+    wanted[np.arange(7), LABELS] += 1 - smoothing
+    np.testing.assert_allclose(wanted.sum(axis=1), 1)
+    given = PROBABILITIES.astype(float)
+    given /= given.sum(axis=1, keepdims=True)
+    # Keras keeps probabilities this far from 0, so that no logarithm is infinite.
+    given = np.clip(given, keras.config.epsilon(), 1 - keras.config.epsilon())
+    expected = -(wanted * np.log(given)).sum(axis=1)
+    found = CrossEntropy(smoothing)(LABELS, tf.constant(PROBABILITIES))
+    assert found.shape == (7,)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    plain = CrossEntropy()(LABELS, tf.constant(PROBABILITIES)).numpy()
+    uniform = -np.log(given).mean(axis=1)
+    mixed = (1 - smoothing) * plain + smoothing * uniform
+    np.testing.assert_allclose(found, mixed, rtol=1e-5)
+
+
+def test_a_smoothed_loss_is_least_where_the_answer_is_the_smoothed_label():
+    """A certain answer costs more: what smoothing is for."""
+    loss, labels = CrossEntropy(0.1), np.array([3])
+    wanted = np.full((1, 10), 0.01)
+    wanted[0, 3] = 0.91
+    certain = np.full((1, 10), 1e-6)
+    certain[0, 3] = 1 - 9e-6
+    least, more = (
+        float(loss(labels, tf.constant(answer, tf.float32))[0])
+        for answer in (wanted, certain)
+    )
+    assert least == pytest.approx(-(wanted * np.log(wanted)).sum(), rel=1e-5)
+    assert more > least + 0.5
+    assert CrossEntropy()(labels, tf.constant(certain, tf.float32))[0] < least
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("largest", [1.0, 30.0, 1e4])
+def test_a_smoothed_loss_and_its_gradient_are_finite(compiled, largest):
+    """Even of probabilities that are 0 in float32, as a softmax of large numbers gives them."""
+    logits = tf.constant(
+        np.random.default_rng(2).normal(size=(7, 10)) * largest, tf.float32
+    )
+
+    def compute(logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            each = CrossEntropy(0.1)(
+                tf.constant(LABELS, tf.int32), tf.nn.softmax(logits)
+            )
+        return each, tape.gradient(each, logits)
+
+    run = tf.function(compute, autograph=False, jit_compile=compiled)
+    each, gradient = run(logits)
+    assert np.isfinite(each).all()
+    assert (each.numpy() > 0).all()
+    assert np.isfinite(gradient).all()
+
+
+def test_the_gradient_of_a_smoothed_loss_is_given_minus_wanted():
+    logits = tf.constant(np.random.default_rng(3).normal(size=(7, 10)), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        given = tf.nn.softmax(logits)
+        total = tf.reduce_sum(CrossEntropy(0.2)(LABELS, given))
+    wanted = np.full((7, 10), 0.02)
+    wanted[np.arange(7), LABELS] += 0.8
+    np.testing.assert_allclose(
+        tape.gradient(total, logits), given - wanted, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_a_loss_is_chosen_by_the_output_and_smoothed_where_asked():
+    assert choose(LENET5, None, None) == CrossEntropy()
+    assert choose(LENET5, "cross-entropy", None, 0.1) == CrossEntropy(0.1)
+    assert choose(LENET5, None, None, 0.1) == CrossEntropy(0.1)
+    assert choose(LENET5_1998, None, 3.0) == MaximumAPosteriori(3.0)
+    assert choose(LENET5_1998, "maximum likelihood", None) == MaximumLikelihood()
+
+
+@pytest.mark.parametrize(
+    "name", [None, "maximum a posteriori", "maximum likelihood"]
+)
+def test_distances_have_no_labels_to_smooth(name):
+    with pytest.raises(ValueError, match="label_smoothing") as caught:
+        choose(LENET5_1998, name, None, 0.1)
+    assert str(caught.value) == (
+        f"label_smoothing is 0.1, but {name or 'maximum a posteriori'} has none; expected 0. Leave it out."
+    )
+
+
 def test_without_the_rubbish_class_equation_nine_is_cross_entropy_of_minus_the_distances():
     found = MaximumAPosteriori(j=1e6)(LABELS, tf.constant(DISTANCES))
     expected = [
@@ -122,7 +215,11 @@ def test_a_j_that_is_not_above_zero_is_refused(function, j):
 
 
 def test_losses_are_values_with_a_name_that_json_can_hold():
-    assert CrossEntropy().to_dict() == {"name": "cross-entropy"}
+    assert CrossEntropy(0.1).to_dict() == {
+        "name": "cross-entropy",
+        "smoothing": 0.1,
+    }
+    assert CrossEntropy() == CrossEntropy(smoothing=0.0)
     assert MaximumLikelihood().to_dict() == {"name": "maximum likelihood"}
     assert MaximumAPosteriori(3.0).to_dict() == {
         "name": "maximum a posteriori",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lenet5lib import arithmetic, layers, models, reference
+from lenet5lib import arithmetic, layers, models, recipe, reference
 from lenet5lib.data import Digits, prepare
 from lenet5lib.evaluation import evaluate
 from lenet5lib.losses import MaximumAPosteriori, MaximumLikelihood
@@ -112,6 +112,83 @@ def test_biases_start_at_zero_and_weights_within_glorots_bound(lenet5):
         bound = np.sqrt(6 / (window * (kernel.shape[-2] + kernel.shape[-1])))
         assert not bias.any()
         assert 0.8 * bound < np.abs(kernel).max() <= bound
+
+
+def fan_in_and_out(kernel: np.ndarray) -> tuple[int, int]:
+    """Return how many numbers feed a unit, and how many units a number feeds, counted from a kernel's shape."""
+    window = np.prod(kernel.shape[:-2], dtype=int)
+    return window * kernel.shape[-2], window * kernel.shape[-1]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_hes_numbers_are_uniform_within_the_root_of_six_over_the_fan_in(seed):
+    model = models.build(LENET5.with_hidden_activation("relu"), seed, "he")
+    for name, (kernel, bias) in models.weights(model).items():
+        fan_in, _ = fan_in_and_out(kernel)
+        assert (
+            fan_in
+            == {"C1": 25, "C3": 150, "C5": 400, "F6": 120, "Output": 84}[name]
+        )
+        bound = np.sqrt(6 / fan_in)
+        assert 0.9 * bound < np.abs(kernel).max() <= np.float32(bound)
+        # A uniform distribution of this half-width has the variance 2 / fan-in.
+        error = 4 * bound / np.sqrt(kernel.size)
+        assert abs(kernel.mean()) < error
+        assert kernel.std() == pytest.approx(np.sqrt(2 / fan_in), abs=error / 2)
+        assert not bias.any()
+
+
+def drawn(architecture, initial=None, seed=7):
+    """Return the first weights as bytes, and the kernels by name."""
+    model = models.build(architecture, seed, initial)
+    kernels = {name: pair[0] for name, pair in models.weights(model).items()}
+    return all_weights(model).tobytes(), kernels
+
+
+def test_by_default_each_activation_has_the_initial_weights_that_it_always_had():
+    tanh = LENET5.with_hidden_activation("scaled_tanh")
+    for architecture in (LENET5, LENET5.with_hidden_activation("relu")):
+        usual, kernels = drawn(architecture)
+        assert usual == drawn(architecture, "glorot")[0]
+        assert usual != drawn(architecture, "he")[0]
+        kernel = kernels["C3"]
+        bound = np.sqrt(6 / sum(fan_in_and_out(kernel)))
+        assert 0.95 * bound < np.abs(kernel).max() <= np.float32(bound)
+    # The paper's, 2.4 over the fan-in, where a layer squashes as the paper's do; the output does not.
+    usual, kernels = drawn(tanh)
+    given, _ = drawn(tanh, "fan-in")
+    for name in ("C1", "C3", "C5", "F6"):
+        bound = 2.4 / fan_in_and_out(kernels[name])[0]
+        assert 0.85 * bound < np.abs(kernels[name]).max() <= np.float32(bound)
+    assert usual != given
+    np.testing.assert_array_equal(kernels["Output"], drawn(LENET5)[1]["Output"])
+
+
+def test_glorots_numbers_do_not_depend_on_the_activation():
+    tanh = LENET5.with_hidden_activation("scaled_tanh")
+    assert drawn(tanh, "glorot")[0] == drawn(LENET5)[0]
+    assert drawn(tanh, "glorot")[0] != drawn(tanh)[0]
+
+
+def test_glorots_numbers_are_those_of_kerass_own_initializer():
+    _, kernels = drawn(LENET5, "glorot", seed=2)
+    for n, layer in enumerate(LENET5.layers):
+        if layer.name in kernels:
+            draw = keras.initializers.GlorotUniform(seed=2000 + n)
+            expected = draw(kernels[layer.name].shape)
+            np.testing.assert_array_equal(kernels[layer.name], expected)
+
+
+def test_an_initializer_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="initial is 'xavier'") as caught:
+        models.build(LENET5, 0, "xavier")
+    assert str(caught.value) == (
+        "initial is 'xavier'; expected one of glorot, he, fan-in. Choose one of these."
+    )
+
+
+def test_the_initializers_are_those_that_recipes_know():
+    assert tuple(models.INITIALIZERS) == recipe.INITIAL
 
 
 def test_weights_are_kernel_and_bias_of_every_layer_that_has_any(lenet5):

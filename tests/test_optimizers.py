@@ -13,8 +13,10 @@ from lenet5lib.codes import DIGITS
 from lenet5lib.losses import CrossEntropy, MaximumAPosteriori, MaximumLikelihood
 from lenet5lib.optimizers import (
     DiagonalLevenbergMarquardt,
+    averaged,
     estimation_set,
     second_derivatives,
+    take_average,
 )
 from lenet5lib.spec import (
     LENET5,
@@ -634,3 +636,76 @@ def test_the_network_of_1998_learns_from_six_hundred_digits():
     after, right = measured()
     assert after < before / 4
     assert right > 0.8
+
+
+def stepped(decay: float, steps: int):
+    """Return a model after some steps of Adam by hand, and its weights after each, float32 read into float64."""
+    model, inputs = built(NOW)
+    chosen = recipe.Recipe(weight_decay=0.1, average_decay=decay)
+    training.compile_model(model, chosen)
+    variables, seen = model.trainable_variables, []
+    for _ in range(steps):
+        with tf.GradientTape() as tape:
+            labels = np.zeros(len(inputs), int)
+            loss = tf.reduce_mean(CrossEntropy()(labels, model(inputs)))
+        model.optimizer.apply(tape.gradient(loss, variables), variables)
+        seen.append([np.asarray(v, float) for v in variables])
+    return model, seen
+
+
+def bits(model) -> list[bytes]:
+    return [np.asarray(v).tobytes() for v in model.variables]
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.9, 0.999])
+@pytest.mark.parametrize("steps", [1, 2, 6])
+def test_the_average_is_the_recurrence_over_the_weights_of_each_step(decay, steps):
+    """a ← d·a + (1 − d)·w; the first step has a = w, so that the initial weights have no part in it."""
+    model, seen = stepped(decay, steps)
+    expected = seen[0]
+    for weights in seen[1:]:
+        expected = [
+            decay * a + (1 - decay) * w
+            for a, w in zip(expected, weights, strict=True)
+        ]
+    moved = np.abs(seen[-1][0] - seen[0][0]).max() if steps > 1 else 1
+    with averaged(model):
+        found = [np.asarray(v) for v in model.trainable_variables]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-3 * moved)
+    if steps == 1:
+        assert bits(model) == [one.tobytes() for one in found]
+    take_average(model)
+    assert bits(model) == [one.tobytes() for one in found]
+
+
+def test_a_block_with_the_average_gives_the_weights_back_bit_for_bit():
+    model, _ = stepped(0.9, 4)
+    before, state = bits(model), [v.numpy() for v in model.optimizer.variables]
+    with averaged(model):
+        inside = bits(model)
+    assert bits(model) == before != inside
+
+    def stop_half_way():
+        with averaged(model):
+            assert bits(model) == inside
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        stop_half_way()
+    assert bits(model) == before
+    for one, other in zip(model.optimizer.variables, state, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_without_an_average_nothing_changes():
+    for make in (lambda: stepped(0.0, 2)[0], lambda: built(THEN)[0]):
+        model = make()
+        if not model.compiled:
+            model.compile(DiagonalLevenbergMarquardt())
+            model.optimizer.build(model.trainable_variables)
+        before = bits(model)
+        with averaged(model):
+            assert bits(model) == before
+        take_average(model)
+        assert bits(model) == before

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from lenet5lib.recipe import (
     AFFINE,
+    INITIAL,
     USUAL,
     Distortion,
     OneCycle,
     Plateau,
     Recipe,
     Stairs,
+    require_number,
 )
 
 RATES = st.floats(1e-6, 10)
@@ -99,6 +101,20 @@ def test_a_recipe_comes_back_from_json(schedule, decay, distorted):
     assert Recipe.from_dict(json.loads(text)) == recipe
 
 
+SHARES = st.floats(0, 1, exclude_max=True)
+
+
+@given(st.sampled_from([None, *INITIAL]), SHARES, SHARES)
+def test_what_todays_training_adds_comes_back_from_json(initial, share, decay):
+    recipe = Recipe(initial=initial, label_smoothing=share, average_decay=decay)
+    values = json.loads(json.dumps(recipe.to_dict()))
+    assert Recipe.from_dict(values) == recipe
+    # A run's record of before these existed says the same as one of their defaults.
+    names = {"initial": initial, "label_smoothing": share, "average_decay": decay}
+    wanted = {name: value for name, value in names.items() if value}
+    assert {name: values[name] for name in names if name in values} == wanted
+
+
 def test_what_has_its_default_is_left_out():
     assert USUAL.to_dict() == {"batch_size": 32, "learning_rate": 0.001}
     others = {"seed": 3, "architecture": {}}
@@ -131,6 +147,34 @@ def test_what_has_its_default_is_left_out():
         (
             lambda: Recipe(optimizer="levenberg-marquardt", weight_decay=0.1),
             "weight_decay is 0.1, but levenberg-marquardt has none",
+        ),
+        (
+            lambda: Recipe(initial="xavier"),
+            "initial is 'xavier'; expected one of glorot, he, fan-in",
+        ),
+        (
+            lambda: Recipe(label_smoothing=1),
+            "label_smoothing is 1; expected a number from 0 to below 1. Choose another",
+        ),
+        (
+            lambda: Recipe(label_smoothing=-0.1),
+            "label_smoothing is -0.1; expected a number from 0 to below 1",
+        ),
+        (
+            lambda: Recipe(label_smoothing=True),
+            "label_smoothing is True; expected a number",
+        ),
+        (
+            lambda: Recipe(average_decay=1.0),
+            "average_decay is 1.0; expected a number from 0 to below 1. Choose another",
+        ),
+        (
+            lambda: Recipe(average_decay=math.nan),
+            "average_decay is nan; expected a number from 0 to below 1",
+        ),
+        (
+            lambda: Recipe(optimizer="levenberg-marquardt", average_decay=0.9),
+            "average_decay is 0.9, but levenberg-marquardt has none. Leave it out",
         ),
         (lambda: OneCycle(0, 3), "peak of OneCycle is 0; expected a number above"),
         (lambda: OneCycle(1, 0), "epochs of OneCycle is 0; expected 1 or more"),
@@ -168,3 +212,16 @@ def test_what_has_its_default_is_left_out():
 def test_what_makes_no_sense_is_refused(make, text):
     with pytest.raises(ValueError, match=text):
         make()
+
+
+def test_the_end_that_a_number_must_stay_below_is_not_in_its_span():
+    below = math.nextafter(1, 0)
+    assert require_number("share", below, below=1) == below
+    assert require_number("share", np.float32(0.5), below=1) == 0.5
+    assert type(require_number("share", 0, below=1)) is float
+    with pytest.raises(ValueError, match="share is 1;"):
+        require_number("share", 1, below=1)
+    assert require_number("share", 1, most=1) == 1.0
+    for value in (math.inf, math.nan):
+        with pytest.raises(ValueError, match="of 0 or more"):
+            require_number("share", value)

@@ -153,6 +153,51 @@ def test_a_missing_record_is_named(tmp_path):
     )
 
 
+@pytest.fixture
+def shelf(record, tmp_path, monkeypatch):
+    """A folder that stands for the package's own, with runs of experiments in one part and in several."""
+    monkeypatch.setattr(records, "RECORDED", tmp_path)
+    for name in (
+        "plain/a",
+        "plain/b",
+        "ladder/relu/1",
+        "ladder/relu/0",
+        "ladder/max/0",
+    ):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / records.NAME).write_text(record.to_json())
+    (tmp_path / "benchmark.json").write_text("{}")
+    (tmp_path / "empty" / "run").mkdir(parents=True)
+    return tmp_path
+
+
+def test_experiments_have_the_names_of_their_folders_however_deep(shelf):
+    assert records.experiments() == ["ladder/max", "ladder/relu", "plain"]
+    assert records.recorded("plain") == {
+        "a": shelf / "plain" / "a",
+        "b": shelf / "plain" / "b",
+    }
+    assert list(records.recorded("ladder/relu")) == ["0", "1"]
+    assert records.recorded("ladder/max") == {"0": shelf / "ladder" / "max" / "0"}
+
+
+@pytest.mark.parametrize("name", ["ladder", "ladder/he", "empty", "plain/a"])
+def test_an_experiment_that_is_not_recorded_is_refused_with_all_that_are(
+    shelf, name
+):
+    with pytest.raises(RecordError) as refused:
+        records.recorded(name)
+    assert str(refused.value) == (
+        f"no recorded experiment {name!r}; expected one of ladder/max, ladder/relu, plain. Name one of these."
+    )
+
+
+def test_every_recorded_experiment_can_be_read():
+    for name in records.experiments():
+        for folder in records.recorded(name).values():
+            assert records.read(folder).epochs
+
+
 def test_reading_a_record_needs_neither_tensorflow_nor_numpy(record, tmp_path):
     (tmp_path / records.NAME).write_text(record.to_json(), encoding="utf-8")
     code = "import sys; from lenet5lib import records; records.read(sys.argv[1]); print(*sys.modules)"

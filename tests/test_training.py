@@ -146,10 +146,8 @@ def test_a_loss_of_certainty_stays_finite(whole, monkeypatch):
     assert loss == pytest.approx(-math.log(keras.config.epsilon()) / 2)
 
 
-def numpy_losses(
-    splits: data.Splits, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return each digit's loss, and whether it is right, under the initial weights, without Keras's forward pass."""
+def numpy_outputs(splits: data.Splits, rows: np.ndarray) -> list[np.ndarray]:
+    """Return what the network answers each digit with its initial weights, without Keras's forward pass."""
     model = models.build(RELU, seed=0)
     weights = {
         layer.name: [np.asarray(w, float) for w in layer.weights]
@@ -157,9 +155,14 @@ def numpy_losses(
         if layer.weights
     }
     images = data.prepare(splits.train.images[rows])
-    outputs = [
-        reference.forward(RELU, weights, image)["Output"] for image in images
-    ]
+    return [reference.forward(RELU, weights, image)["Output"] for image in images]
+
+
+def numpy_losses(
+    splits: data.Splits, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return each digit's loss, and whether it is right, under the initial weights."""
+    outputs = numpy_outputs(splits, rows)
     labels = splits.train.labels[rows]
     losses = [
         reference.cross_entropy(output, label)
@@ -633,7 +636,7 @@ def test_handlers_are_put_back_and_an_ignored_signal_stays_ignored():
     former = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with training._Stop() as stop:
+        with training.Stop() as stop:
             signal.raise_signal(signal.SIGTERM)
             assert stop.asked is None
             assert signal.getsignal(signal.SIGINT) == stop._hear
@@ -703,8 +706,18 @@ def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_end_is_the_same(
     assert signal.getsignal(number) not in (None, signal.SIG_IGN)
 
 
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_a_sigterm_after_another_signal_does_not_keep_training_from_saving(first):
+    with training.Stop() as stop:
+        signal.raise_signal(first)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.asked == first
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
 def test_a_second_interrupt_ends_at_once():
-    with training._Stop() as stop:
+    with training.Stop() as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.asked == signal.SIGINT
         with pytest.raises(KeyboardInterrupt) as ended:
@@ -750,7 +763,9 @@ RECIPES = {
     "plateau": Recipe(32, Plateau(0.002, patience=1, least_gain=10)),
     "all": Recipe(25, OneCycle(0.003, epochs=2), 0.01, MOVED),
 }
-
+TODAY = dataclasses.replace(
+    RECIPES["all"], initial="he", label_smoothing=0.1, average_decay=0.9
+)
 
 DROPOUT = dataclasses.replace(
     RELU, layers=(*RELU.layers[:-1], Dropout("Dropout", 0.5), RELU.layers[-1])
@@ -759,6 +774,8 @@ CASES = {
     **{name: (RELU, recipe, "plain") for name, recipe in RECIPES.items()},
     "dropout": (DROPOUT, Recipe(), "plain"),
     "dropout and all, on blocks": (DROPOUT, RECIPES["all"], "blocks"),
+    "today": (RELU, TODAY, "plain"),
+    "today, on blocks": (RELU, TODAY, "blocks"),
 }
 
 
@@ -915,12 +932,232 @@ def values_by_name(model: keras.Model) -> dict[str, np.ndarray]:
         ),
         ({"weight_decay": 0.1}, "weight_decay: None in the folder, 0.1 asked for"),
         ({"distortion": MOVED}, "distortion: None in the folder"),
+        ({"initial": "he"}, "initial: None in the folder, he asked for"),
+        (
+            {"label_smoothing": 0.1},
+            "label_smoothing: None in the folder, 0.1 asked for",
+        ),
+        (
+            {"average_decay": 0.99},
+            "average_decay: None in the folder, 0.99 asked for",
+        ),
     ],
 )
 def test_another_recipe_is_refused_by_name(folder, changes, named):
     with pytest.raises(RunError) as refused:
         train(folder, 6, **changes)
     assert named in str(refused.value)
+
+
+def raw(path: Path) -> dict[str, np.ndarray]:
+    """Return the weights in a checkpoint's file as they lie there, whatever the optimizer beside them holds."""
+    return checkpoint._arrays(path)["weights"]
+
+
+@pytest.fixture(scope="module")
+def averages(tmp_path_factory) -> tuple[Path, list[training.Run]]:
+    """Four epochs of 9 steps with averaged weights, each in a session of its own: the folder, the runs."""
+    folder = tmp_path_factory.mktemp("averages") / "run"
+    options = {"average_decay": 0.8, "batch_size": 64, "learning_rate": 0.01}
+    return folder, [train(folder, epochs, **options) for epochs in (1, 2, 3, 4)]
+
+
+def test_averaging_changes_no_step_and_averages_the_weights_of_all(
+    averages, tmp_path, monkeypatch
+):
+    """The witness is a run that keeps no average; its weights after each step are averaged in NumPy."""
+    monkeypatch.setattr(training, "STEPS_A_CALL", 1)
+    seen = []
+
+    class Spy(training._Loop):
+        def __init__(self, model, *args):
+            super().__init__(model, *args)
+            steps = self.steps
+
+            def take(*call):
+                made = steps(*call)
+                seen.append([np.asarray(w, float) for w in model.weights])
+                return made
+
+            self.steps = take
+
+    monkeypatch.setattr(training, "_Loop", Spy)
+    plain = train(tmp_path, 4, batch_size=64, learning_rate=0.01)
+    folder, runs = averages
+    assert len(seen) == 4 * 9
+    for epoch, run in enumerate(runs, 1):
+        average = seen[0]
+        for step in seen[1 : 9 * epoch]:
+            average = [
+                0.8 * a + (1 - 0.8) * w for a, w in zip(average, step, strict=True)
+            ]
+        for found, expected, last in zip(
+            run.model.weights, average, seen[9 * epoch - 1], strict=True
+        ):
+            np.testing.assert_allclose(found, expected, rtol=0, atol=2e-7)
+            assert np.abs(found - last).max() > 1e-4
+        mine, theirs = run.record.epochs[-1], plain.record.epochs[epoch - 1]
+        assert mine["accuracy"] == theirs["accuracy"]
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-6)
+    mine, theirs = raw(folder / LAST), raw(tmp_path / LAST)
+    assert {name: w.tobytes() for name, w in mine.items()} == {
+        name: w.tobytes() for name, w in theirs.items()
+    }
+
+
+def test_validation_and_the_best_weights_are_of_the_average(averages):
+    folder, runs = averages
+    validation = small.splits().validation
+    for run in runs:
+        loss, accuracy = training.loss_and_accuracy(run.model, validation)
+        assert loss == pytest.approx(run.record.epochs[-1]["val_loss"], rel=1e-6)
+        assert accuracy == run.record.epochs[-1]["val_accuracy"]
+    record = runs[-1].record
+    lowest = int(np.argmin(record.column("val_loss")))
+    assert record.best["epoch"] == 1 + lowest
+    best = runs[-1].best_model()
+    assert values(best.weights) == values(runs[lowest].model.weights)
+    kept = sorted(w.tobytes() for w in raw(folder / BEST).values())
+    assert kept == sorted(values(best.weights))
+    assert "optimizer" not in checkpoint.parts(folder / BEST)
+
+
+def test_the_best_average_may_be_of_an_earlier_epoch(scripted, tmp_path):
+    scripted(2.0, 1.0, 3.0)
+    run = train(tmp_path / "run", 3, average_decay=0.8)
+    scripted(2.0, 1.0)
+    two = train(tmp_path / "two", 2, average_decay=0.8)
+    assert values(run.best_model().weights) == values(two.model.weights)
+    assert values(run.best_model().weights) != values(run.model.weights)
+
+
+def test_the_last_weights_are_loaded_as_the_run_returned_them(averages, tmp_path):
+    folder, runs = averages
+    given = values(runs[-1].model.weights)
+    assert values(training.load_model(folder, LAST).weights) == given
+    own = sorted(w.tobytes() for w in raw(folder / LAST).values())
+    assert own != sorted(given)
+    before = contents(folder)
+    again = train(folder, 4, average_decay=0.8, batch_size=64, learning_rate=0.01)
+    assert values(again.model.weights) == given
+    assert contents(folder) == before
+    # Saved alone, they are averaged already, and are not averaged again.
+    checkpoint.save(
+        runs[-1].model, runs[-1].record, tmp_path / LAST, with_optimizer=False
+    )
+    assert values(training.load_model(tmp_path, LAST).weights) == given
+
+
+def test_a_resumed_average_is_that_of_one_go(averages, tmp_path):
+    options = {"average_decay": 0.8, "batch_size": 64, "learning_rate": 0.01}
+    folder, runs = averages
+    whole = train(tmp_path / "whole", 4, **options)
+    small.assert_same_run(folder, tmp_path / "whole")
+    assert values(whole.model.weights) == values(runs[-1].model.weights)
+
+
+@pytest.mark.parametrize("form", ["plain", "blocks"])
+def test_the_average_is_the_same_in_both_forms_but_for_rounding(
+    averages, tmp_path, form
+):
+    _, runs = averages
+    options = {"average_decay": 0.8, "batch_size": 64, "learning_rate": 0.01}
+    run = train(tmp_path, 1, form=form, **options)
+    for one, other in zip(run.model.weights, runs[0].model.weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-3)
+    loss, _ = training.loss_and_accuracy(run.model, small.splits().validation)
+    assert loss == pytest.approx(run.record.epochs[-1]["val_loss"], rel=1e-5)
+
+
+def test_a_watched_test_set_is_measured_with_the_average_too(tmp_path):
+    run = train(tmp_path, 1, average_decay=0.8, watch_test=True)
+    loss, accuracy = training.loss_and_accuracy(run.model, small.splits().test)
+    assert run.record.epochs[-1]["test_loss"] == pytest.approx(loss, rel=1e-6)
+    assert run.record.epochs[-1]["test_accuracy"] == accuracy
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.5])
+def test_the_training_loss_is_smoothed_and_the_validation_loss_is_not(
+    tmp_path, smoothing
+):
+    """With a rate too small to move a weight, both are those of the initial weights."""
+    splits = small.splits().small(11, 10)
+    run = train(
+        tmp_path,
+        1,
+        splits=splits,
+        batch_size=4,
+        learning_rate=1e-30,
+        label_smoothing=smoothing,
+    )
+    logarithms = np.log(numpy_outputs(splits, np.arange(11)))
+    wanted = np.full((11, 10), smoothing / 10)
+    wanted[np.arange(11), splits.train.labels[:11]] += 1 - smoothing
+    line = run.record.epochs[0]
+    expected = -(wanted * logarithms).sum(axis=1).mean()
+    assert line["loss"] == pytest.approx(expected, rel=1e-5)
+    loss, _ = training.loss_and_accuracy(run.model, splits.validation)
+    assert line["val_loss"] == pytest.approx(loss, rel=1e-6)
+
+
+def test_initial_weights_are_those_of_the_recipe(tmp_path):
+    he = train(tmp_path, 1, initial="he", learning_rate=1e-30, batch_size=550)
+    expected = models.build(RELU, 0, "he")
+    for one, other in zip(he.model.weights, expected.weights, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-20)
+    assert records.read(tmp_path).config["initial"] == "he"
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"architecture": LENET5_1998, "label_smoothing": 0.1},
+            "label_smoothing is 0.1, but maximum a posteriori has none; expected 0",
+        ),
+        (
+            {"average_decay": 1},
+            "average_decay is 1; expected a number from 0 to below 1",
+        ),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_leaves_no_folder(tmp_path, changes, text):
+    with pytest.raises(ValueError, match=text):
+        train(tmp_path / "run", 1, **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_configuration_is_what_a_run_records(whole, averages):
+    splits = small.splits()
+    assert whole.record.config == json.loads(
+        json.dumps(training.configuration(RELU, splits, Recipe(), 0))
+    )
+    recipe = Recipe(64, 0.01, average_decay=0.8)
+    asked = training.configuration(RELU, splits, recipe, 0)
+    assert training.conflicts(averages[1][-1].record.config, asked) == []
+    assert training.conflicts(whole.record.config, asked) == [
+        "batch_size: 32 in the folder, 64 asked for",
+        "learning_rate: 0.001 in the folder, 0.01 asked for",
+        "average_decay: None in the folder, 0.8 asked for",
+    ]
+
+
+def test_another_name_of_the_digits_is_a_conflict_only_beside_another():
+    kept = {"seed": 0, "data": {"source": "a", "digest": "00"}}
+    renamed = {"seed": 0, "data": {"source": "b", "digest": "00"}}
+    assert training.conflicts(kept, renamed) == []
+    assert training.differences(kept, renamed) != []
+    assert training.conflicts(kept, renamed | {"seed": 1}) == [
+        "seed: 0 in the folder, 1 asked for",
+        "data.source: a in the folder, b asked for",
+    ]
+
+
+def test_the_weights_to_use_are_the_best_unless_all_digits_were_trained_on(whole):
+    assert training.weights_to_use(whole.record) == BEST
+    every = data.all_digits(small.dataset())
+    config = training.configuration(RELU, every, Recipe(), 0)
+    assert training.weights_to_use(records.Record(config)) == LAST
 
 
 def test_the_test_digits_are_watched_only_where_asked(tmp_path, whole):

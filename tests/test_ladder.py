@@ -1,0 +1,214 @@
+"""The ladder: its steps are what they say, its runs are counted by hand, its tables are those of records made by hand."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from lenet5lib import arithmetic, evaluation, ladder, records
+from lenet5lib.ladder import ARTICLE, STEPS, Step, Variant
+from lenet5lib.recipe import USUAL, OneCycle, Recipe
+from lenet5lib.records import Record, RecordError
+from lenet5lib.spec import LENET5
+
+RELU = LENET5.with_hidden_activation("relu")
+FIRST = Variant("first")
+SECOND = FIRST.changed("second", architecture=RELU)
+LOW, HIGH = (
+    SECOND.changed(f"rate-{rate}", learning_rate=rate) for rate in (0.002, 0.02)
+)
+LAST = SECOND.changed("last", all_digits=True, epochs=3, weight_decay=0.1)
+THREE = (Step("one", FIRST), Step("two", SECOND, (LOW, HIGH)), Step("three", LAST))
+
+
+def test_a_change_is_of_the_recipe_or_of_the_variant_and_nothing_else():
+    assert Variant("second", RELU, USUAL) == SECOND
+    both = SECOND.changed("both", batch_size=64, epochs=7, all_digits=True)
+    assert both == Variant("both", RELU, Recipe(64), 7, all_digits=True)
+    cycle = both.changed("cycle", learning_rate=OneCycle(0.01, 7))
+    assert cycle.recipe == Recipe(64, OneCycle(0.01, 7))
+    assert (cycle.epochs, cycle.all_digits, cycle.architecture) == (7, True, RELU)
+    assert Variant("first") == FIRST  # Nothing was changed in place.
+    with pytest.raises(TypeError, match="colour"):
+        FIRST.changed("third", colour="blue")
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        FIRST.changed("third", batch_size=0)
+
+
+def all_variants() -> list[Variant]:
+    return [one for step in STEPS for one in (step.chosen, *step.tried)]
+
+
+def test_every_variant_has_a_folder_of_its_own_and_a_change_of_its_own():
+    names = [variant.name for variant in all_variants()]
+    assert len(set(names)) == len(names)
+    assert all(
+        name and set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
+        for name in names
+    )
+    trained = [dataclasses.replace(one, name="") for one in all_variants()]
+    assert len(set(trained)) == len(trained)
+    changes = [step.change for step in STEPS]
+    assert len(set(changes)) == len(changes)
+
+
+def test_the_first_step_is_the_articles_network_and_the_parameters_stay():
+    assert STEPS[0] == Step(STEPS[0].change, ARTICLE)
+    assert (ARTICLE.architecture, ARTICLE.recipe) == (LENET5, USUAL)
+    for variant in all_variants():
+        rows = arithmetic.table(variant.architecture)
+        assert sum(row.params for row in rows) == 61_706, variant.name
+
+
+def test_steps_are_found_by_the_names_of_what_was_chosen(monkeypatch):
+    monkeypatch.setattr(ladder, "STEPS", THREE)
+    assert ladder.steps_named() == ladder.steps_named([]) == THREE
+    assert ladder.steps_named(["last", "first"]) == (THREE[2], THREE[0])
+    assert ladder.steps_named(["second", "second"]) == (THREE[1],)
+    for name in ("rate-0.02", "one", "FIRST"):
+        with pytest.raises(ValueError, match="step is") as caught:
+            ladder.steps_named(["first", name])
+        assert str(caught.value) == (
+            f"step is {name!r}; expected one of first, second, last. Choose one of these."
+        )
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5, 7])
+def test_runs_are_every_seed_of_what_was_chosen_and_two_of_what_was_tried(seeds):
+    found = list(ladder.runs(THREE, seeds))
+    chosen = [(one.chosen, seed, True) for one in THREE for seed in range(seeds)]
+    two = [
+        (one, seed, False) for one in (LOW, HIGH) for seed in range(min(seeds, 2))
+    ]
+    assert len(found) == len(set(found)) == len(chosen) + len(two)
+    assert set(found) == {*chosen, *two}
+    # A step is whole before the next begins, and what it chose among comes first.
+    order = list(dict.fromkeys(variant.name for variant, _, _ in found))
+    assert order == ["first", "rate-0.002", "rate-0.02", "second", "last"]
+
+
+def test_by_default_there_are_five_seeds_of_every_step():
+    found = [(step.chosen, seed, True) for step in STEPS for seed in range(5)]
+    assert [run for run in ladder.runs() if run[2]] == found
+    assert {seed for _, seed, tested in ladder.runs() if not tested} <= {0, 1}
+
+
+WRONG = {
+    "first": [[0, 1, 2, 3], [0, 1, 4, 5]],
+    "second": [[0, 1], [0, 6]],
+    "last": [[0], [0, 7]],
+}
+VALIDATION = {
+    "first": [(0.5, 0.90), (0.3, 0.94)],
+    "second": [(0.2, 0.95), (0.2, 0.97)],
+    "rate-0.002": [(0.1, 0.96), (0.3, 0.98)],
+    "rate-0.02": [(0.4, 0.5), (0.6, 0.7)],
+    "last": [(0.0, 1.0), (0.0, 1.0)],
+}
+
+
+def line(epoch: int, loss: float, accuracy: float) -> dict:
+    return {
+        "epoch": epoch,
+        "loss": 9.0,
+        "accuracy": 0.1,
+        "val_loss": loss,
+        "val_accuracy": accuracy,
+    }
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """Records of the three steps, two seeds each and of 40 test digits, in a folder that stands for the package's own."""
+    monkeypatch.setattr(ladder, "STEPS", THREE)
+    monkeypatch.setattr(records, "RECORDED", tmp_path)
+    for name, ends in VALIDATION.items():
+        for seed, end in enumerate(ends):
+            folder = tmp_path / ladder.NAME / name / f"seed-{seed}"
+            folder.mkdir(parents=True)
+            config = {"seed": seed, "data": {"source": "x"}}
+            # What an earlier epoch was does not count.
+            record = Record(config, [line(1, 0.01, 0.99), line(2, *end)])
+            (folder / records.NAME).write_text(record.to_json())
+            if name in WRONG:
+                wrong = [
+                    {"position": n, "label": 1, "answer": 7}
+                    for n in WRONG[name][seed]
+                ]
+                result = {"source": "x", "digits": 40, "wrong": wrong}
+                (folder / "test.json").write_text(json.dumps(result))
+    ladder.wrong.cache_clear()
+    yield tmp_path
+    ladder.wrong.cache_clear()
+
+
+def test_validation_is_of_the_last_epoch_a_row_a_seed(recorded):
+    table = ladder.validation(FIRST)
+    assert list(table.columns) == ["loss", "error"]
+    assert table.index.tolist() == [0, 1]
+    assert table["loss"].tolist() == [0.5, 0.3]
+    assert table["error"].tolist() == pytest.approx([0.10, 0.06])
+
+
+def test_validation_is_in_the_order_of_the_seeds_as_numbers(recorded):
+    folder = recorded / ladder.NAME / "first"
+    (folder / "seed-1").rename(folder / "seed-10")
+    record = records.read(folder / "seed-10")
+    record.config["seed"] = 10
+    (folder / "seed-10" / records.NAME).write_text(record.to_json())
+    record.config["seed"] = 2
+    (folder / "seed-2").mkdir()
+    (folder / "seed-2" / records.NAME).write_text(record.to_json())
+    assert ladder.validation(FIRST).index.tolist() == [0, 2, 10]
+
+
+def test_what_was_tried_is_judged_by_two_seeds_the_lowest_error_first(recorded):
+    extra = recorded / ladder.NAME / "second" / "seed-2"
+    extra.mkdir()
+    record = Record({"seed": 2, "data": {"source": "x"}}, [line(1, 9.0, 0.0)])
+    (extra / records.NAME).write_text(record.to_json())
+    table = ladder.tried(THREE[1])
+    assert table.index.tolist() == ["rate-0.002", "second", "rate-0.02"]
+    assert table.index.name == "variant"
+    assert table["error"].tolist() == pytest.approx([0.03, 0.04, 0.4])
+    assert table["loss"].tolist() == pytest.approx([0.2, 0.2, 0.5])
+
+
+def test_wrong_answers_are_of_every_seed(recorded):
+    found = ladder.wrong(SECOND)
+    assert (found.shape, found.dtype) == ((2, 40), bool)
+    assert [np.flatnonzero(row).tolist() for row in found] == WRONG["second"]
+
+
+def test_the_table_is_the_records_in_percent_step_by_step(recorded):
+    table = ladder.table()
+    assert table.index.tolist() == ["one", "two", "three"]
+    assert table.index.name == "step"
+    assert table["test"].tolist() == pytest.approx([10.0, 5.0, 3.75])
+    # Of two values the standard deviation is their difference over the root of two.
+    assert table["sd"].tolist() == pytest.approx([0, 0, 2.5 / np.sqrt(2)])
+    assert table["validation"].tolist()[:2] == pytest.approx([8.0, 4.0])
+    assert np.isnan(table.loc["three", "validation"])  # Nothing was held out.
+    assert table["change"].tolist()[1:] == pytest.approx([-5.0, -1.25])
+    assert table.loc["one", ["change", "from", "to"]].isna().all()
+    interval = evaluation.paired_bootstrap(
+        ladder.wrong(FIRST), ladder.wrong(SECOND)
+    )
+    assert table.loc["two", ["from", "to"]].tolist() == pytest.approx(
+        [100 * end for end in interval]
+    )
+    assert table.loc["two", "from"] < -5 < table.loc["two", "to"]
+
+
+def test_the_table_needs_the_test_digits_of_every_step(recorded):
+    (recorded / ladder.NAME / "last" / "seed-1" / "test.json").unlink()
+    with pytest.raises(RecordError, match="no test result at"):
+        ladder.table()
+
+
+def test_a_variant_that_was_not_recorded_is_named(recorded):
+    with pytest.raises(
+        RecordError, match="no recorded experiment 'one-change/none'"
+    ):
+        ladder.validation(Variant("none"))
