@@ -17,7 +17,7 @@ import pytest
 import small
 
 from lenet5lib import checkpoint, cli, data, experiments, ladder, records, training
-from lenet5lib.checkpoint import BEST, LAST
+from lenet5lib.checkpoint import LAST
 from lenet5lib.experiments import TEST
 from lenet5lib.ladder import Step, Variant
 from lenet5lib.recipe import Recipe
@@ -451,7 +451,7 @@ def in_jobs(place) -> tuple[Path, list[str]]:
     """The step trained undisturbed, two jobs at a time, the records copied to `kept`; and what was printed."""
     options = ["--step", CHOSEN_AMONG.chosen.name, "--jobs", 2]
     process = start(place, place / "jobs", *options, "--records", place / "kept")
-    printed, errors = process.communicate(timeout=300)
+    printed, errors = process.communicate(timeout=900)
     assert (process.returncode, errors) == (0, "")
     return place / "jobs", printed.splitlines()
 
@@ -492,7 +492,7 @@ def test_a_run_stopped_and_started_by_its_name_ends_as_one_of_two_jobs(
     process = start(place, tmp_path, *options)
     wait_for_epoch(process, 2)
     process.terminate()
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=900)
     assert process.returncode == 143
     assert re.fullmatch(
         r"Stopped by SIGTERM (after|in) epoch \d+.*, and saved\. The same command goes on from there\.\n",
@@ -502,7 +502,7 @@ def test_a_run_stopped_and_started_by_its_name_ends_as_one_of_two_jobs(
     assert 2 <= reached < CHOSEN_AMONG.chosen.epochs
     assert not (tmp_path / name / TEST).exists()
     process = start(place, tmp_path, *options)
-    printed, errors = process.communicate(timeout=300)
+    printed, errors = process.communicate(timeout=900)
     assert (process.returncode, errors) == (0, "")
     assert f"{name}: Resuming {tmp_path / name} " in printed
     small.assert_same_run(tmp_path / name, in_jobs[0] / name)
@@ -513,7 +513,7 @@ def test_a_run_stopped_and_started_by_its_name_ends_as_one_of_two_jobs(
 @posix
 def test_a_process_refuses_a_run_that_is_none_in_one_line(place, tmp_path):
     process = start(place, tmp_path, "--only", "article/seed-1")
-    printed, errors = process.communicate(timeout=300)
+    printed, errors = process.communicate(timeout=900)
     assert process.returncode == 1
     (line,) = errors.splitlines()
     first = ladder.STEPS[0].chosen.name
@@ -532,7 +532,7 @@ def assert_nobody_trains(folder: Path) -> None:
         with training.files.locked(run_dir) as alone:
             assert alone
         checkpoint.read_record(run_dir / LAST)
-        training.load_model(run_dir, BEST)
+        training.load_model(run_dir, LAST)
 
 
 @posix
@@ -543,7 +543,7 @@ def test_a_sigterm_stops_every_job_saved_and_the_same_command_ends_alike(
     process = start(place, tmp_path, *options)
     wait_for_epoch(process, 1)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=900)
     assert (process.returncode, errors) == (
         143,
         "Stopped by SIGTERM; what was running is saved. The same command goes on from there.\n",
@@ -551,7 +551,7 @@ def test_a_sigterm_stops_every_job_saved_and_the_same_command_ends_alike(
     assert_nobody_trains(tmp_path)
     assert not (tmp_path / REAL[-1]).exists() or len(REAL) < 3
     process = start(place, tmp_path, *options)
-    printed, errors = process.communicate(timeout=300)
+    printed, errors = process.communicate(timeout=900)
     assert (process.returncode, errors) == (0, "")
     assert "Resuming " in printed
     for name in REAL:
@@ -565,7 +565,7 @@ def test_ctrl_c_in_a_terminal_reaches_every_job_and_each_saves(place, tmp_path):
     process = start(place, tmp_path, *options)
     line = wait_for_epoch(process, 2)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=900)
     assert (process.returncode, errors) == (
         130,
         "Stopped by SIGINT; what was running is saved. The same command goes on from there.\n",
