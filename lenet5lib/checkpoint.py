@@ -210,7 +210,7 @@ def _arrays(path: Path) -> dict[str, dict[str, np.ndarray]]:
 
 
 def parts(path: Path) -> tuple[str, ...]:
-    """Return what a weights file holds, by its names: "layers", and "optimizer" if its state was saved too."""
+    """Return the names of a weights file's parts: "optimizer" is among them if its state was saved too."""
     with h5py.File(path, "r") as file:
         return tuple(file)
 

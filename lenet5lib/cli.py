@@ -197,7 +197,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command_of(
-        function: Callable, *, run_dir: bool = True, needed: bool = True
+        function: Callable,
+        *,
+        run_dir: bool = True,
+        needed: bool = True,
+        folder: str = "the run's folder",
     ) -> argparse.ArgumentParser:
         summary = (function.__doc__ or "").strip()
         added = commands.add_parser(
@@ -210,7 +214,7 @@ def parser() -> argparse.ArgumentParser:
                 type=Path,
                 required=needed,
                 metavar="DIR",
-                help="the run's folder"
+                help=folder
                 + ("" if needed else "; default: the book's recorded network"),
             )
         return added
@@ -342,7 +346,7 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument(
         "--resume", action=argparse.BooleanOptionalAction, default=True, help=text
     )
-    added = command_of(experiment)
+    added = command_of(experiment, folder="a folder of all its runs")
     added.add_argument("name", choices=("one-change",), help="what to train")
     add_data(added)
     added.add_argument(
@@ -350,7 +354,8 @@ def parser() -> argparse.ArgumentParser:
         type=_positive,
         default=1,
         metavar="N",
-        help="trainings at a time, which share the processor; two on two cores take less time than one after another",
+        help="trainings at a time, which share the processor's threads: two on two cores take less time than one after "
+        "another. A run is exact to the bit only if it goes on with as many as it began with",
     )
     added.add_argument(
         "--step",

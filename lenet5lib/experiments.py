@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,7 @@ def _in_processes(
             while waiting and len(running) < jobs:
                 name = waiting.pop(0)
                 report(f"Run {len(names) - len(waiting)} of {len(names)}: {name}")
+                sys.stdout.flush()  # Before the process prints.
                 command = [*child, "--only", name, "--threads", threads]
                 running[name] = subprocess.Popen(
                     command, stderr=subprocess.PIPE, text=True
