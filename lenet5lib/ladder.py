@@ -320,4 +320,4 @@ def table() -> pd.DataFrame:
             }
         rows[step.change] = row
         before, mean = now, row["test"]
-    return pd.DataFrame(rows).T.rename_axis("step")
+    return pd.DataFrame(rows).T.rename_axis("rung")

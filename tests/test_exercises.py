@@ -157,11 +157,11 @@ WRONG = {
         0.665: "255 for background",
     },
     "13.1": {
-        0.004: "has been falling",
-        0.0014: "straight down",
-        0.0010920: "taken off",
-        0.002080: "on the way up",
-        0.001: "article's rate",
+        0.004: "falling for a long time",
+        0.001: "straight down",
+        0.000294: "off, above and below",
+        0.00208: "on the way up",
+        0.003414: "has fallen",
     },
     "13.2": {
         0.0577: "one side",

@@ -184,7 +184,7 @@ def test_wrong_answers_are_of_every_seed(recorded):
 def test_the_table_is_the_records_in_percent_step_by_step(recorded):
     table = ladder.table()
     assert table.index.tolist() == ["one", "two", "three"]
-    assert table.index.name == "step"
+    assert table.index.name == "rung"
     assert table["test"].tolist() == pytest.approx([10.0, 5.0, 3.75])
     # Of two values the standard deviation is their difference over the root of two.
     assert table["sd"].tolist() == pytest.approx([0, 0, 2.5 / np.sqrt(2)])

@@ -15,27 +15,29 @@ from lenet5lib.exercises import (
 from lenet5lib.recipe import OneCycle
 
 
-@number_exercise("13.1", "a learning rate, to four decimals")
+@number_exercise("13.1", "a learning rate, to five decimals")
 def in_the_cycle() -> Number:
-    cycle = OneCycle(0.004, 20)
-    steps = 20 * 1000 + 1
-    rates = cycle.rates(np.array([13_000, 3_000]), steps // 20, [])
-    line = 0.004 * (1 - 13 / 20)
+    cycle = OneCycle(0.004, 20, end=0)
+    steps = np.array([16_500, 3_000])
+    down, up = (float(rate) for rate in cycle.rates(steps, 1000, []))
+    share = (16.5 / 20 - 0.3) / (1 - 0.3)
     return Number(
-        float(rates[0]),
+        down,
         {
-            0.004: "That is the peak, after the rise. At 13 epochs the rate has been falling for 7.",
-            line: "That goes straight down from the start. Equation (13.5) goes down along a cosine, after the rise.",
+            0.004: "That is the peak. After 16½ epochs the rate has been falling for a long time.",
             0.004
-            * (1 + np.cos(np.pi * 13 / 20))
-            / 2: "That falls from the first step. The share of the rise has to be taken off, above and below.",
-            float(
-                rates[1]
-            ): "That is on the way up. After 13 epochs it is on the way down.",
-            0.001: "That is the article's rate. The peak is 0.004.",
+            * (
+                1 - share
+            ): "That goes straight down. Equation (13.5) goes down along a cosine.",
+            0.004
+            * (1 + np.cos(np.pi * 16.5 / 20))
+            / 2: "That falls from the first step. Take the share of the rise "
+            "off, above and below the line.",
+            up: "That is on the way up. After 16½ epochs it is on the way down.",
+            0.004 - down: "That is how far it has fallen.",
         },
-        "Put θ = 13/20 and θ₀ = 6/20 into equation (13.5).",
-        tolerance=2e-3,
+        "Put θ = 16.5/20 and θ₀ = 6/20 into equation (13.5).",
+        tolerance=1e-2,
     )
 
 
