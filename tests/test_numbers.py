@@ -17,6 +17,7 @@ from lenet5lib import (
     arithmetic,
     data,
     evaluation,
+    ladder,
     records,
     spec,
     speed,
@@ -61,10 +62,16 @@ def tried_error(name, epoch):
     return 1 - record.column("val_accuracy")[epoch - 1]
 
 
+def rung(change, column="test"):
+    """Return a value of chapter 13's table, in per cent."""
+    return ladder.table().loc[change, column]
+
+
 TRAIN = data.MNIST_FACTS["digits of each class"]
 REST, HELD = map(len, data.hold_out(np.repeat(np.arange(10), TRAIN), 12))
 SCOPE = {
     "row": row,
+    "rung": rung,
     "tried_error": tried_error,
     "total": total,
     "share": share,
@@ -82,6 +89,7 @@ SCOPE = {
     "arithmetic": arithmetic,
     "data": data,
     "evaluation": evaluation,
+    "ladder": ladder,
     "spec": spec,
     "training": training,
 }
