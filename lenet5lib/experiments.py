@@ -246,8 +246,11 @@ def _run_folder(folder: Path, variant: Variant, seed: int) -> Path:
 
 
 def _keep(folder: Path, to: Path) -> None:
-    """Copy a run's record, and its test result if there is one."""
+    """Copy a run's record, without the loss within each epoch, and its test result if there is one."""
     to.mkdir(parents=True, exist_ok=True)
-    for name in (records.NAME, TEST):
-        if (folder / name).exists():
-            files.write(to / name, (folder / name).read_bytes())
+    record = records.read(folder)
+    for line in record.epochs:
+        del line["steps"]
+    files.write(to / records.NAME, record.to_json().encode())
+    if (folder / TEST).exists():
+        files.write(to / TEST, (folder / TEST).read_bytes())
