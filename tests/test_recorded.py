@@ -136,6 +136,7 @@ def test_the_readme_quotes_the_records():
         (evaluation.recorded_errors("lenet5-1998-plain"), "95 % interval "),
         (evaluation.recorded_errors("lenet5-1998-distorted"), ""),
         (np.array(last), "95 % interval "),
+        (ladder.wrong(ladder.FINAL).mean(axis=1), "95 % interval "),
     ):
         low, high = evaluation.mean_interval(100 * errors)
         quoted = f"{100 * errors.mean():.2f} % ({dash}{low:.2f} to {high:.2f}"
@@ -309,9 +310,10 @@ def test_the_table_of_the_ladder_by_other_means():
         assert line.removeprefix(change).split() == shown
 
 
-def test_the_last_step_of_the_ladder_reaches_its_target():
+def test_the_last_rung_errs_half_as_often_as_the_paper_with_the_articles_parameters():
     last = ladder.STEPS[-1].chosen
-    assert ladder.wrong(last).mean() <= 0.0045
+    assert last == ladder.FINAL
+    assert ladder.wrong(last).mean() < 0.0095 * 0.51
     assert sum(row.params for row in arithmetic.table(last.architecture)) == 61_706
 
 
