@@ -663,13 +663,16 @@ def first_epoch(runs: Mapping[str, Record]) -> Figure:
 
 @_styled
 def activation_functions(
-    functions: Mapping[str, tuple[np.ndarray, np.ndarray]], inputs: np.ndarray
+    functions: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    inputs: np.ndarray,
+    limits: tuple[float, float] = (-1.1, 1.6),
 ) -> Figure:
     """Draw activation functions and their slopes.
 
     Args:
         functions: name to (values, slopes) at the inputs.
         inputs: the points on the horizontal axis.
+        limits: of the vertical axes.
     """
     figure, axes = _figure(7.2, 2.8, 1, 2)
     for (name, lines), colour, style in zip(
@@ -680,7 +683,7 @@ def activation_functions(
     for ax, label in zip(axes[0], ("output", "slope"), strict=True):
         ax.set_xlabel("input")
         ax.set_ylabel(label)
-        ax.set_ylim(-1.1, 1.6)
+        ax.set_ylim(*limits)
         ax.legend()
     return figure
 

@@ -85,6 +85,13 @@ FIGURES = {
     "activation_functions": lambda: plots.activation_functions(
         activation_functions(POINTS), POINTS
     ),
+    "ladder": lambda: plots.ladder(
+        {"before": np.array([0.011, 0.013]), "after": np.array([0.008, 0.009])},
+        {"the paper": 0.0095},
+    ),
+    "learning_rates": lambda: plots.learning_rates(
+        {"falling": np.linspace(0.01, 0, 50), "constant": np.full(50, 0.001)}, 5
+    ),
     "confusion": lambda: plots.confusion(
         np.diag([1000] * 10) + np.eye(10, k=1, dtype=int)
     ),
@@ -376,6 +383,26 @@ def test_activation_functions_stand_beside_their_slopes():
         np.testing.assert_array_equal(values.lines[n].get_ydata(), expected[0])
         np.testing.assert_array_equal(slopes.lines[n].get_ydata(), expected[1])
     assert (values.get_ylabel(), slopes.get_ylabel()) == ("output", "slope")
+
+
+def test_a_ladder_shows_every_seed_its_mean_and_its_spread():
+    (ax,) = FIGURES["ladder"]().axes
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(
+        [line.get_xdata() for line in dots], [[1.1, 1.3], [0.8, 0.9]]
+    )
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["before", "after"]
+    assert [text.get_text() for text in ax.texts] == ["1.20 ± 0.14", "0.85 ± 0.07"]
+    upper, lower = ax.get_ylim()
+    assert upper > lower, "the first row is at the top"
+
+
+def test_learning_rates_are_drawn_over_epochs():
+    (ax,) = FIGURES["learning_rates"]().axes
+    falling, constant = ax.lines
+    assert (falling.get_xdata()[0], falling.get_xdata()[-1]) == (0, 5)
+    np.testing.assert_allclose(falling.get_ydata(), np.linspace(0.01, 0, 50))
+    assert set(constant.get_ydata()) == {0.001}
 
 
 def test_confusion_writes_every_count_and_colours_only_mistakes():
