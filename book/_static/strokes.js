@@ -67,7 +67,8 @@ var first = Object.keys(common).map(function (digit) { return drawing(digit, "ou
 var others = unusual.map(function (entry) { return drawing(entry[0], entry[1], entry[2]); });
 // Among these the page looks for one that the network misreads: the mildest distortions first.
 var trials = others.slice();
-[[0.4, 1], [-0.4, 1], [0, 0.5], [0.6, 1], [-0.6, 1], [0, 0.35], [0.8, 1], [-0.8, 1], [1, 1], [-1, 1]].forEach(function (change) {
+[[0.4, 1], [-0.4, 1], [0, 0.5], [0.6, 1], [-0.6, 1], [0, 0.35], [0.8, 1], [-0.8, 1], [1, 1], [-1, 1],
+ [1.2, 1], [-1.2, 1], [1.5, 1], [-1.5, 1]].forEach(function (change) {
   first.forEach(function (one) { trials.push(leaning(one, change[0], change[1])); });
 });
 return { common: first, unusual: others, trials: trials };
