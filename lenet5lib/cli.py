@@ -32,10 +32,8 @@ def train(options: argparse.Namespace) -> None:
     """Train, or go on training, in a run folder."""
     from lenet5lib import data
 
-    divide = data.all_digits if options.all_digits else data.split
-    splits = divide(data.load_digits(options.data or "auto"))
-    if options.small:
-        splits = splits.small(*options.small)
+    dataset = data.load_digits(options.data or "auto")
+    splits = data.divide(dataset, options.all_digits, options.small)
 
     # TensorFlow starts after the data, so that a wrong file is named at once.
     from lenet5lib import training
@@ -127,7 +125,7 @@ def evaluate(options: argparse.Namespace) -> None:
     dataset = data.load_digits(options.data or "auto")
     if options.data is None:
         whole = record.config["data"].get("all digits")
-        splits = data.all_digits(dataset) if whole else data.split(dataset)
+        splits = data.divide(dataset, whole)
         found = data.digest(splits.train, splits.validation)
         if found != record.config["data"]["digest"]:
             raise data.DataError(

@@ -13,6 +13,7 @@ import io
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -442,6 +443,20 @@ def all_digits(dataset: Dataset) -> Splits:
         DataError: fewer than 12 training digits.
     """
     return dataclasses.replace(split(dataset), train=dataset.train, held_out=False)
+
+
+def divide(
+    dataset: Dataset, whole: bool = False, small: Sequence[int] | None = None
+) -> Splits:
+    """Return training and validation digits as they were asked for.
+
+    Args:
+        dataset: the digits.
+        whole: `all_digits`, not `split`.
+        small: keep only the first N and M of them; None for all.
+    """
+    splits = all_digits(dataset) if whole else split(dataset)
+    return splits.small(*small) if small else splits
 
 
 def prepare(

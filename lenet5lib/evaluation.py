@@ -20,7 +20,14 @@ from sklearn.metrics import confusion_matrix
 
 from lenet5lib.data import CLASSES, Digits
 from lenet5lib.recipe import Recipe
-from lenet5lib.records import TEST_METRICS, Record, RecordError, read, recorded
+from lenet5lib.records import (
+    TEST,
+    TEST_METRICS,
+    Record,
+    RecordError,
+    read,
+    recorded,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -240,7 +247,7 @@ def tried(experiment: str) -> pd.DataFrame:
 
 def _recorded_test(folder: Path) -> dict[str, Any]:
     """Return the test result of a recorded run; see `recorded_mistakes`."""
-    path = folder / "test.json"
+    path = folder / TEST
     if not path.exists():
         raise RecordError(
             f"no test result at {path}; expected one beside the record. Evaluate the run's weights instead."

@@ -20,19 +20,9 @@ import tensorflow as tf
 from lenet5lib import checkpoint, data, evaluation, files, ladder, records, training
 from lenet5lib.data import Dataset, Splits
 from lenet5lib.ladder import Variant
+from lenet5lib.records import TEST
 from lenet5lib.spec import require_choice
 from lenet5lib.training import RunError
-
-TEST = "test.json"
-"""What a run got wrong on the test digits, beside its record."""
-
-
-def split(
-    dataset: Dataset, variant: Variant, small: Sequence[int] | None
-) -> Splits:
-    """Return the digits that a variant is trained and validated on; `small` keeps the first N and M of them."""
-    splits = (data.all_digits if variant.all_digits else data.split)(dataset)
-    return splits.small(*small) if small else splits
 
 
 def train(
@@ -58,7 +48,7 @@ def train(
     """
     training.train(
         variant.architecture,
-        split(dataset, variant, small),
+        data.divide(dataset, variant.all_digits, small),
         folder,
         epochs=variant.epochs,
         recipe=variant.recipe,
@@ -135,7 +125,7 @@ def run(
     left = []
     for variant, seed, tested in planned:
         place = _run_folder(folder, variant, seed)
-        splits = split(dataset, variant, small)
+        splits = data.divide(dataset, variant.all_digits, small)
         if not finished(variant, seed, place, tested, splits):
             left.append((variant, seed, tested))
     report(f"{len(planned)} runs, {len(planned) - len(left)} of them finished.")

@@ -14,6 +14,8 @@ from typing import Any
 
 FORMAT = 1
 NAME = "record.json"
+TEST = "test.json"
+"""What a run got wrong on the test digits, beside its record; `experiments` writes it, `evaluation` reads it."""
 RECORDED = Path(str(importlib.resources.files("lenet5lib"))) / "recorded"
 """The package's own folder of what the book cites: recorded runs, and benchmarks as JSON."""
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")

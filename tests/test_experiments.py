@@ -279,11 +279,11 @@ def test_finished_is_a_run_of_this_configuration_with_all_its_epochs(
 
 def test_where_all_digits_are_trained_on_the_validation_digits_are_among_them():
     dataset = small.dataset()
-    some = experiments.split(dataset, FIRST, None)
-    every = experiments.split(dataset, FIRST.changed("all", all_digits=True), None)
+    some = data.divide(dataset, FIRST.all_digits)
+    every = data.divide(dataset, FIRST.changed("all", all_digits=True).all_digits)
     assert (len(some.train), some.held_out) == (550, True)
     assert (len(every.train), every.held_out) == (600, False)
-    few = experiments.split(dataset, FIRST, (12, 11))
+    few = data.divide(dataset, small=(12, 11))
     assert (len(few.train), len(few.validation)) == (12, 11)
 
 

@@ -874,9 +874,8 @@ def test_a_loss_that_does_not_fit_the_output_is_refused(
         train(tmp_path, 1, architecture=architecture, **loss)
 
 
-@pytest.mark.parametrize("name", ["one cycle, weight decay", "stairs", "plateau"])
-def test_the_optimizer_takes_the_rate_of_each_step(tmp_path, monkeypatch, name):
-    recipe, taken = RECIPES[name], []
+def note_after_each_step(monkeypatch, notes, look):
+    """Let training take its steps one by one, and append what `look` sees of the model after each."""
     monkeypatch.setattr(training, "STEPS_A_CALL", 1)
 
     class Spy(training._Loop):
@@ -886,12 +885,20 @@ def test_the_optimizer_takes_the_rate_of_each_step(tmp_path, monkeypatch, name):
 
             def take(*call):
                 made = steps(*call)
-                taken.append(float(model.optimizer.learning_rate))
+                notes.append(look(model))
                 return made
 
             self.steps = take
 
     monkeypatch.setattr(training, "_Loop", Spy)
+
+
+@pytest.mark.parametrize("name", ["one cycle, weight decay", "stairs", "plateau"])
+def test_the_optimizer_takes_the_rate_of_each_step(tmp_path, monkeypatch, name):
+    recipe, taken = RECIPES[name], []
+    note_after_each_step(
+        monkeypatch, taken, lambda model: float(model.optimizer.learning_rate)
+    )
     run = train(tmp_path, 3, recipe=recipe)
     losses = run.record.column("val_loss")
     expected = [
@@ -966,22 +973,12 @@ def test_averaging_changes_no_step_and_averages_the_weights_of_all(
     averages, tmp_path, monkeypatch
 ):
     """The witness is a run that keeps no average; its weights after each step are averaged in NumPy."""
-    monkeypatch.setattr(training, "STEPS_A_CALL", 1)
     seen = []
-
-    class Spy(training._Loop):
-        def __init__(self, model, *args):
-            super().__init__(model, *args)
-            steps = self.steps
-
-            def take(*call):
-                made = steps(*call)
-                seen.append([np.asarray(w, float) for w in model.weights])
-                return made
-
-            self.steps = take
-
-    monkeypatch.setattr(training, "_Loop", Spy)
+    note_after_each_step(
+        monkeypatch,
+        seen,
+        lambda model: [np.asarray(w, float) for w in model.weights],
+    )
     plain = train(tmp_path, 4, batch_size=64, learning_rate=0.01)
     folder, runs = averages
     assert len(seen) == 4 * 9

@@ -43,7 +43,7 @@ def main() -> int:
     files.write(folder / records.NAME, record.to_json().encode())
     checkpoint.save(model, record, folder / name, with_optimizer=False)
     result = experiments.test_result(chosen.run_dir, name, dataset)
-    files.write(folder / experiments.TEST, result.encode())
+    files.write(folder / records.TEST, result.encode())
     wrong = len(evaluation.recorded_mistakes(folder))
     print(
         f"{folder.relative_to(records.RECORDED.parent.parent)}: {name}, {wrong} of {len(dataset.test):,} wrong"
