@@ -107,7 +107,7 @@ def experiment(options: argparse.Namespace) -> None:
     experiments.run(
         options.run_dir,
         dataset,
-        steps=options.step,
+        rungs=options.rung,
         seeds=options.seeds,
         small=options.small,
         jobs=options.jobs,
@@ -356,17 +356,17 @@ def parser() -> argparse.ArgumentParser:
         "another. A run is exact to the bit only if it goes on with as many as it began with",
     )
     added.add_argument(
-        "--step",
+        "--rung",
         action="append",
         metavar="NAME",
-        help="only this step, by the name of its folder; may be given several times",
+        help="only this rung, by the name of its folder; may be given several times",
     )
     added.add_argument(
         "--seeds",
         type=_positive,
         default=5,
         metavar="N",
-        help="seeds of each step (default: 5)",
+        help="seeds of each rung (default: 5)",
     )
     add_small(added)
     added.add_argument(

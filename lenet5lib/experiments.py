@@ -95,7 +95,7 @@ def run(
     folder: Path,
     dataset: Dataset,
     *,
-    steps: Sequence[str] | None = None,
+    rungs: Sequence[str] | None = None,
     seeds: int = len(ladder.SEEDS),
     small: Sequence[int] | None = None,
     jobs: int = 1,
@@ -108,7 +108,7 @@ def run(
     Args:
         folder: holds a folder for each variant, and in it one for each seed.
         dataset: the digits.
-        steps: the names of the steps' chosen variants; None for all steps.
+        rungs: the names of the rungs' chosen variants; None for all rungs.
         seeds: how many of a chosen variant.
         small: see `train`.
         jobs: trainings at a time. More than one run in processes of their own, which share the processor's threads.
@@ -118,10 +118,10 @@ def run(
 
     Raises:
         RunError: a training failed in its process, or a folder holds a run of another configuration.
-        ValueError: a step of another name.
+        ValueError: a rung of another name.
         Stopped: Ctrl-C or SIGTERM came, and what was running is saved.
     """
-    planned = list(ladder.runs(ladder.steps_named(steps), seeds))
+    planned = list(ladder.runs(ladder.rungs_named(rungs), seeds))
     left = []
     for variant, seed, tested in planned:
         place = _run_folder(folder, variant, seed)
@@ -167,7 +167,7 @@ def run_one(
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     known = {
         _name(variant, seed): (variant, seed, tested)
-        for variant, seed, tested in ladder.runs(ladder.steps_named(), seeds)
+        for variant, seed, tested in ladder.runs(ladder.rungs_named(), seeds)
     }
     require_choice("run", name, tuple(known))
     variant, seed, tested = known[name]

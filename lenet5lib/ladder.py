@@ -1,6 +1,6 @@
 """From the article's network to today's training, one change at a time: what is trained, and what the records say of it.
 
-Layout and the 61,706 parameters stay. A step of the ladder is one change of the architecture's functions or of the recipe;
+Layout and the 61,706 parameters stay. A rung of the ladder is one change of the architecture's functions or of the recipe;
 of a few variants one was chosen by its error on the validation digits. `experiments` trains them; what is here needs neither
 TensorFlow nor the data. Chapter 13 is about this module.
 """
@@ -66,12 +66,12 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Step:
+class Rung:
     """One change.
 
     Attributes:
         change: in a few words.
-        chosen: what goes on to the next step.
+        chosen: what goes on to the next rung.
         tried: the other variants.
         seeds: of the variants when they were compared.
     """
@@ -155,28 +155,28 @@ STRONGS = {
     for pixels in (0.7, 1.2)
 }
 FINAL = LONG.changed("long-all", all_digits=True)
-"""The last step, trained on all 60,000 digits once everything was chosen."""
+"""The last rung, trained on all 60,000 digits once everything was chosen."""
 
 
-def _step(change: str, chosen: Variant, among: Iterable[Variant] = ()) -> Step:
-    """Return the step to one of some variants."""
-    return Step(change, chosen, tuple(one for one in among if one != chosen))
+def _rung(change: str, chosen: Variant, among: Iterable[Variant] = ()) -> Rung:
+    """Return the rung to one of some variants."""
+    return Rung(change, chosen, tuple(one for one in among if one != chosen))
 
 
-STEPS: tuple[Step, ...] = (
-    _step("the article's network", ARTICLE),
-    _step("scaled tanh for sigmoid", TANH),
-    _step("ReLU for scaled tanh", RELU),
-    _step("max for average pooling", MAX),
-    _step("He's initial weights", HE),
-    _step("one cycle of the rate", CYCLE, CYCLES.values()),
-    _step("weight decay", DECAY, (*DECAYS, *SMOOTHED)),
-    _step("affine distortions", MOVED, AFFINES.values()),
-    _step("elastic distortions", BENT, ELASTICS.values()),
-    _step("less weight decay", LIGHTER),
-    _step("averaged weights", AVERAGED, AVERAGES.values()),
-    Step("100 epochs", LONG, tuple(STRONGS.values()), (0,)),
-    _step("all 60,000 digits", FINAL),
+RUNGS: tuple[Rung, ...] = (
+    _rung("the article's network", ARTICLE),
+    _rung("scaled tanh for sigmoid", TANH),
+    _rung("ReLU for scaled tanh", RELU),
+    _rung("max for average pooling", MAX),
+    _rung("He's initial weights", HE),
+    _rung("one cycle of the rate", CYCLE, CYCLES.values()),
+    _rung("weight decay", DECAY, (*DECAYS, *SMOOTHED)),
+    _rung("affine distortions", MOVED, AFFINES.values()),
+    _rung("elastic distortions", BENT, ELASTICS.values()),
+    _rung("less weight decay", LIGHTER),
+    _rung("averaged weights", AVERAGED, AVERAGES.values()),
+    Rung("100 epochs", LONG, tuple(STRONGS.values()), (0,)),
+    _rung("all 60,000 digits", FINAL),
 )
 
 
@@ -236,24 +236,24 @@ def _short(value: Any) -> str:
     return f"{type(value).__name__}({', '.join(shown)})"
 
 
-def steps_named(names: list[str] | None = None) -> tuple[Step, ...]:
-    """Return the steps whose chosen variants have these names, each once; without names, all."""
-    known = {step.chosen.name: step for step in STEPS}
+def rungs_named(names: list[str] | None = None) -> tuple[Rung, ...]:
+    """Return the rungs whose chosen variants have these names, each once; without names, all."""
+    known = {rung.chosen.name: rung for rung in RUNGS}
     for name in names or ():
-        require_choice("step", name, tuple(known))
+        require_choice("rung", name, tuple(known))
     return tuple(known[name] for name in dict.fromkeys(names or known))
 
 
 def runs(
-    steps: tuple[Step, ...] = STEPS, seeds: int = len(SEEDS)
+    rungs: tuple[Rung, ...] = RUNGS, seeds: int = len(SEEDS)
 ) -> Iterator[tuple[Variant, int, bool]]:
     """Yield every training of the experiment, as (variant, seed, whether the test digits are read at its end)."""
-    for step in steps:
-        for variant in step.tried:
-            for seed in step.seeds[:seeds]:
+    for rung in rungs:
+        for variant in rung.tried:
+            for seed in rung.seeds[:seeds]:
                 yield variant, seed, False
         for seed in range(seeds):
-            yield step.chosen, seed, True
+            yield rung.chosen, seed, True
 
 
 def validation(variant: Variant) -> pd.DataFrame:
@@ -267,16 +267,16 @@ def validation(variant: Variant) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, "index", columns=columns).sort_index()
 
 
-def tried(step: Step, beside: Variant | None = None) -> pd.DataFrame:
-    """Return the mean validation loss and error of a step's variants, over the seeds that all have; the best first.
+def tried(rung: Rung, beside: Variant | None = None) -> pd.DataFrame:
+    """Return the mean validation loss and error of a rung's variants, over the seeds that all have; the best first.
 
     Args:
-        step: whose variants; one that was trained on all digits cannot be judged and is left out.
+        rung: whose variants; one that was trained on all digits cannot be judged and is left out.
         beside: another variant to compare with, such as the one before.
     """
-    variants = [step.chosen, *step.tried, *([beside] if beside else [])]
+    variants = [rung.chosen, *rung.tried, *([beside] if beside else [])]
     rows = {
-        one.name: validation(one).loc[list(step.seeds)].mean()
+        one.name: validation(one).loc[list(rung.seeds)].mean()
         for one in variants
         if not one.all_digits
     }
@@ -292,25 +292,25 @@ def wrong(variant: Variant) -> np.ndarray:
 
 
 def table() -> pd.DataFrame:
-    """Return the ladder: a row for each step, errors in percent of the digits.
+    """Return the ladder: a row for each rung, errors in percent of the digits.
 
     Returns:
         Indexed by the change, in order: `validation`, the mean error of the five seeds at the last epoch (empty where all
         digits were trained on); `test` and `sd`, mean and standard deviation of their test errors; `change`, the difference
-        of the mean from the step before, and `from` and `to`, its 95 % interval by a paired bootstrap over the test digits.
+        of the mean from the rung before, and `from` and `to`, its 95 % interval by a paired bootstrap over the test digits.
     """
     rows: dict[str, dict[str, float]] = {}
     before, mean = None, 0.0
-    for step in STEPS:
-        now = wrong(step.chosen)
+    for rung in RUNGS:
+        now = wrong(rung.chosen)
         errors = 100 * now.mean(axis=1)
         row = {
             "validation": np.nan,
             "test": errors.mean(),
             "sd": errors.std(ddof=1),
         }
-        if not step.chosen.all_digits:
-            row["validation"] = 100 * validation(step.chosen)["error"].mean()
+        if not rung.chosen.all_digits:
+            row["validation"] = 100 * validation(rung.chosen)["error"].mean()
         if before is not None:
             low, high = evaluation.paired_bootstrap(before, now)
             row |= {
@@ -318,6 +318,6 @@ def table() -> pd.DataFrame:
                 "from": 100 * low,
                 "to": 100 * high,
             }
-        rows[step.change] = row
+        rows[rung.change] = row
         before, mean = now, row["test"]
     return pd.DataFrame(rows).T.rename_axis("rung")

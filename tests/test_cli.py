@@ -735,11 +735,11 @@ def test_the_command_line_offers_what_recipes_know():
 
 @pytest.fixture
 def short(monkeypatch):
-    """The experiment is a ladder of one step of one epoch."""
+    """The experiment is a ladder of one rung of one epoch."""
     from lenet5lib import ladder
 
-    step = ladder.Step("short", ladder.Variant("short", epochs=1))
-    monkeypatch.setattr(ladder, "STEPS", (step,))
+    rung = ladder.Rung("short", ladder.Variant("short", epochs=1))
+    monkeypatch.setattr(ladder, "RUNGS", (rung,))
 
 
 def test_an_experiment_is_trained_skipped_and_copied(call, short, place, tmp_path):
@@ -804,9 +804,9 @@ def test_an_experiments_jobs_get_the_options_of_their_command(
 
 def test_an_experiment_refuses_what_it_does_not_know(call, short, place, tmp_path):
     options = ["--data", place / "letters.npz", "--run-dir", tmp_path / "runs"]
-    line = refused(call("experiment", "one-change", *options, "--step", "lstm"))
+    line = refused(call("experiment", "one-change", *options, "--rung", "lstm"))
     assert line == (
-        "error: step is 'lstm'; expected one of short. Choose one of these."
+        "error: rung is 'lstm'; expected one of short. Choose one of these."
     )
     assert not (tmp_path / "runs").exists()
     small_options = ["--seeds", 1, "--small", 40]

@@ -1,6 +1,6 @@
 """The experiment's trainings: the finished are skipped, the stopped go on to the same end, several at a time or one.
 
-Most tests run a ladder of two short steps in this process; those of processes train real steps of the book's on few digits.
+Most tests run a ladder of two short rungs in this process; those of processes train real rungs of the book's on few digits.
 """
 
 import json
@@ -19,7 +19,7 @@ import small
 from lenet5lib import checkpoint, cli, data, experiments, ladder, records, training
 from lenet5lib.checkpoint import LAST
 from lenet5lib.experiments import TEST
-from lenet5lib.ladder import Step, Variant
+from lenet5lib.ladder import Rung, Variant
 from lenet5lib.recipe import Recipe
 from lenet5lib.spec import LENET5
 from lenet5lib.training import RunError
@@ -29,14 +29,14 @@ RELU = LENET5.with_hidden_activation("relu")
 FIRST = Variant("first", RELU, Recipe(20, 0.01), epochs=2)
 SECOND = FIRST.changed("second", average_decay=0.5, label_smoothing=0.1)
 SLOW, FAST = (SECOND.changed(f"rate-{r}", learning_rate=r) for r in (0.002, 0.02))
-STEPS = (Step("one", FIRST), Step("two", SECOND, (SLOW, FAST)))
+RUNGS = (Rung("one", FIRST), Rung("two", SECOND, (SLOW, FAST)))
 NAMES = ["first/seed-0", "rate-0.002/seed-0", "rate-0.02/seed-0", "second/seed-0"]
 
 
 @pytest.fixture
 def short(monkeypatch):
-    """The experiment is a ladder of two steps of two epochs."""
-    monkeypatch.setattr(ladder, "STEPS", STEPS)
+    """The experiment is a ladder of two rungs of two epochs."""
+    monkeypatch.setattr(ladder, "RUNGS", RUNGS)
 
 
 def run(folder: Path, **options) -> list[str]:
@@ -61,7 +61,7 @@ def trained(tmp_path_factory) -> Path:
     """The short ladder, one seed, trained in one go; tests leave the folder as it is."""
     folder = tmp_path_factory.mktemp("experiments") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ladder, "STEPS", STEPS)
+        patch.setattr(ladder, "RUNGS", RUNGS)
         said = run(folder)
     starts = [line for line in said if line.startswith("Run ")]
     assert said[0] == "4 runs, 0 of them finished."
@@ -102,7 +102,7 @@ def test_what_is_finished_is_skipped(short, folder, monkeypatch):
     before = contents(folder)
     monkeypatch.setattr(training, "train", None)
     assert run(folder) == ["4 runs, 4 of them finished."]
-    assert run(folder, steps=["second"]) == ["3 runs, 3 of them finished."]
+    assert run(folder, rungs=["second"]) == ["3 runs, 3 of them finished."]
     # Several jobs would be started with a command that cannot be: none is.
     assert run(folder, jobs=2) == ["4 runs, 4 of them finished."]
     assert contents(folder) == before
@@ -123,15 +123,15 @@ def test_what_is_missing_is_trained_and_nothing_else(short, folder, trained):
 
 
 def test_more_seeds_go_on_where_fewer_ended(short, folder):
-    said = run(folder, seeds=2, steps=["first"])
+    said = run(folder, seeds=2, rungs=["first"])
     assert said[:2] == ["2 runs, 1 of them finished.", "Run 1 of 1: first/seed-1"]
     first, second = (records.read(folder / f"first/seed-{n}") for n in (0, 1))
     assert (first.config["seed"], second.config["seed"]) == (0, 1)
     assert small.metrics(first) != small.metrics(second)
 
 
-def test_only_the_steps_that_are_named_are_trained(short, tmp_path):
-    said = run(tmp_path, steps=["first"])
+def test_only_the_rungs_that_are_named_are_trained(short, tmp_path):
+    said = run(tmp_path, rungs=["first"])
     assert said[0] == "1 runs, 0 of them finished."
     assert {path.name for path in tmp_path.iterdir()} == {"first"}
 
@@ -210,7 +210,7 @@ def test_records_and_test_results_are_copied_and_nothing_else(
             run_dir = Path(name).parent
             expected = small.without_steps(folder / run_dir)
             assert records.read(kept / run_dir) == expected
-    run(folder, steps=["first"], keep=tmp_path / "one")
+    run(folder, rungs=["first"], keep=tmp_path / "one")
     assert set(contents(tmp_path / "one")) == {
         f"first/seed-0/{name}" for name in (records.NAME, TEST)
     }
@@ -224,7 +224,7 @@ def test_a_folder_of_another_configuration_is_refused_with_the_field(
     folder, monkeypatch
 ):
     other = FIRST.changed("first", batch_size=10)
-    monkeypatch.setattr(ladder, "STEPS", (Step("one", other), STEPS[1]))
+    monkeypatch.setattr(ladder, "RUNGS", (Rung("one", other), RUNGS[1]))
     before = contents(folder)
     with pytest.raises(RunError) as refused:
         run(folder)
@@ -236,14 +236,14 @@ def test_a_folder_of_another_configuration_is_refused_with_the_field(
     with pytest.raises(
         RunError, match=r"data\.training digits: 40 in the folder, 30"
     ):
-        run(folder, steps=["second"], small=(30, 20))
+        run(folder, rungs=["second"], small=(30, 20))
 
 
-def test_an_unknown_step_is_refused_before_anything_is_done(short, tmp_path):
-    with pytest.raises(ValueError, match="step is 'third'") as refused:
-        run(tmp_path, steps=["third"])
+def test_an_unknown_rung_is_refused_before_anything_is_done(short, tmp_path):
+    with pytest.raises(ValueError, match="rung is 'third'") as refused:
+        run(tmp_path, rungs=["third"])
     assert str(refused.value) == (
-        "step is 'third'; expected one of first, second. Choose one of these."
+        "rung is 'third'; expected one of first, second. Choose one of these."
     )
     assert contents(tmp_path) == {}
 
@@ -390,8 +390,8 @@ def test_a_job_that_fails_is_named_the_others_stop_and_none_begins(
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 THREADS = str(max(1, (os.cpu_count() or 1) // 2))
 SMALL = ["--small", "300", "50", "--seeds", "1"]
-CHOSEN_AMONG = next(step for step in ladder.STEPS if step.tried)
-"""A step of the book's that has variants: three short trainings."""
+CHOSEN_AMONG = next(rung for rung in ladder.RUNGS if rung.tried)
+"""A rung of the book's that has variants: three short trainings."""
 REAL = [f"{one.name}/seed-0" for one in (*CHOSEN_AMONG.tried, CHOSEN_AMONG.chosen)]
 
 
@@ -404,7 +404,7 @@ def place(tmp_path_factory) -> Path:
 
 
 def arguments(place: Path, run_dir: Path, *options: object) -> list[str]:
-    """Return the arguments that train a real step in this folder."""
+    """Return the arguments that train a real rung in this folder."""
     found = ["experiment", "one-change", "--data", place / "digits.npz"]
     found += ["--run-dir", run_dir, *SMALL, *options]
     return [str(argument) for argument in found]
@@ -454,8 +454,8 @@ def wait_for_epoch(process: subprocess.Popen, epoch: int) -> str:
 
 @pytest.fixture(scope="module")
 def in_jobs(place) -> tuple[Path, list[str]]:
-    """The step trained undisturbed, two jobs at a time, the records copied to `kept`; and what was printed."""
-    options = ["--step", CHOSEN_AMONG.chosen.name, "--jobs", 2]
+    """The rung trained undisturbed, two jobs at a time, the records copied to `kept`; and what was printed."""
+    options = ["--rung", CHOSEN_AMONG.chosen.name, "--jobs", 2]
     process = start(place, place / "jobs", *options, "--records", place / "kept")
     printed, errors = process.communicate(timeout=900)
     assert (process.returncode, errors) == (0, "")
@@ -484,7 +484,7 @@ def test_two_jobs_train_all_runs_and_say_which(in_jobs, place, capsys):
             copied = (place / "kept" / name / TEST).read_bytes()
             assert copied == (folder / name / TEST).read_bytes()
     before = contents(folder)
-    options = ["--step", CHOSEN_AMONG.chosen.name, "--jobs", 2]
+    options = ["--rung", CHOSEN_AMONG.chosen.name, "--jobs", 2]
     assert cli.main(arguments(place, folder, *options)) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[1:] == [f"{count} runs, {count} of them finished."]
@@ -524,7 +524,7 @@ def test_a_process_refuses_a_run_that_is_none_in_one_line(place, tmp_path):
     printed, errors = process.communicate(timeout=900)
     assert process.returncode == 1
     (line,) = errors.splitlines()
-    first = ladder.STEPS[0].chosen.name
+    first = ladder.RUNGS[0].chosen.name
     assert line.startswith(
         f"error: run is 'article/seed-1'; expected one of {first}/seed-0"
     )
@@ -547,7 +547,7 @@ def assert_nobody_trains(folder: Path) -> None:
 def test_a_sigterm_stops_every_job_saved_and_the_same_command_ends_alike(
     in_jobs, place, tmp_path
 ):
-    options = ["--step", CHOSEN_AMONG.chosen.name, "--jobs", 2]
+    options = ["--rung", CHOSEN_AMONG.chosen.name, "--jobs", 2]
     process = start(place, tmp_path, *options)
     wait_for_epoch(process, 1)
     process.send_signal(signal.SIGTERM)
@@ -569,7 +569,7 @@ def test_a_sigterm_stops_every_job_saved_and_the_same_command_ends_alike(
 @posix
 def test_ctrl_c_in_a_terminal_reaches_every_job_and_each_saves(place, tmp_path):
     """The terminal tells all processes, and the first one tells the others again: no reason not to save."""
-    options = ["--step", CHOSEN_AMONG.chosen.name, "--jobs", 2]
+    options = ["--rung", CHOSEN_AMONG.chosen.name, "--jobs", 2]
     process = start(place, tmp_path, *options)
     line = wait_for_epoch(process, 2)
     os.killpg(process.pid, signal.SIGINT)

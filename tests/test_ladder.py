@@ -1,4 +1,4 @@
-"""The ladder: its steps are what they say, its runs are counted by hand, its tables are those of records made by hand."""
+"""The ladder: its rungs are what they say, its runs are counted by hand, its tables are those of records made by hand."""
 
 import dataclasses
 import json
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lenet5lib import arithmetic, evaluation, ladder, records
-from lenet5lib.ladder import ARTICLE, STEPS, Step, Variant
+from lenet5lib.ladder import ARTICLE, RUNGS, Rung, Variant
 from lenet5lib.recipe import USUAL, OneCycle, Recipe
 from lenet5lib.records import Record, RecordError
 from lenet5lib.spec import LENET5
@@ -19,7 +19,7 @@ LOW, HIGH = (
     SECOND.changed(f"rate-{rate}", learning_rate=rate) for rate in (0.002, 0.02)
 )
 LAST = SECOND.changed("last", all_digits=True, epochs=3, weight_decay=0.1)
-THREE = (Step("one", FIRST), Step("two", SECOND, (LOW, HIGH)), Step("three", LAST))
+THREE = (Rung("one", FIRST), Rung("two", SECOND, (LOW, HIGH)), Rung("three", LAST))
 
 
 def test_a_change_is_of_the_recipe_or_of_the_variant_and_nothing_else():
@@ -37,7 +37,7 @@ def test_a_change_is_of_the_recipe_or_of_the_variant_and_nothing_else():
 
 
 def all_variants() -> list[Variant]:
-    return [one for step in STEPS for one in (step.chosen, *step.tried)]
+    return [one for rung in RUNGS for one in (rung.chosen, *rung.tried)]
 
 
 def test_every_variant_has_a_folder_of_its_own_and_a_change_of_its_own():
@@ -49,12 +49,12 @@ def test_every_variant_has_a_folder_of_its_own_and_a_change_of_its_own():
     )
     trained = [dataclasses.replace(one, name="") for one in all_variants()]
     assert len(set(trained)) == len(trained)
-    changes = [step.change for step in STEPS]
+    changes = [rung.change for rung in RUNGS]
     assert len(set(changes)) == len(changes)
 
 
 def test_the_first_step_is_the_articles_network_and_the_parameters_stay():
-    assert STEPS[0] == Step(STEPS[0].change, ARTICLE)
+    assert RUNGS[0] == Rung(RUNGS[0].change, ARTICLE)
     assert (ARTICLE.architecture, ARTICLE.recipe) == (LENET5, USUAL)
     for variant in all_variants():
         rows = arithmetic.table(variant.architecture)
@@ -62,15 +62,15 @@ def test_the_first_step_is_the_articles_network_and_the_parameters_stay():
 
 
 def test_steps_are_found_by_the_names_of_what_was_chosen(monkeypatch):
-    monkeypatch.setattr(ladder, "STEPS", THREE)
-    assert ladder.steps_named() == ladder.steps_named([]) == THREE
-    assert ladder.steps_named(["last", "first"]) == (THREE[2], THREE[0])
-    assert ladder.steps_named(["second", "second"]) == (THREE[1],)
+    monkeypatch.setattr(ladder, "RUNGS", THREE)
+    assert ladder.rungs_named() == ladder.rungs_named([]) == THREE
+    assert ladder.rungs_named(["last", "first"]) == (THREE[2], THREE[0])
+    assert ladder.rungs_named(["second", "second"]) == (THREE[1],)
     for name in ("rate-0.02", "one", "FIRST"):
-        with pytest.raises(ValueError, match="step is") as caught:
-            ladder.steps_named(["first", name])
+        with pytest.raises(ValueError, match="rung is") as caught:
+            ladder.rungs_named(["first", name])
         assert str(caught.value) == (
-            f"step is {name!r}; expected one of first, second, last. Choose one of these."
+            f"rung is {name!r}; expected one of first, second, last. Choose one of these."
         )
 
 
@@ -83,13 +83,13 @@ def test_runs_are_every_seed_of_what_was_chosen_and_two_of_what_was_tried(seeds)
     ]
     assert len(found) == len(set(found)) == len(chosen) + len(two)
     assert set(found) == {*chosen, *two}
-    # A step is whole before the next begins, and what it chose among comes first.
+    # A rung is whole before the next begins, and what it chose among comes first.
     order = list(dict.fromkeys(variant.name for variant, _, _ in found))
     assert order == ["first", "rate-0.002", "rate-0.02", "second", "last"]
 
 
 def test_by_default_there_are_five_seeds_of_every_step():
-    found = [(step.chosen, seed, True) for step in STEPS for seed in range(5)]
+    found = [(rung.chosen, seed, True) for rung in RUNGS for seed in range(5)]
     assert [run for run in ladder.runs() if run[2]] == found
     assert {seed for _, seed, tested in ladder.runs() if not tested} <= {0, 1}
 
@@ -120,8 +120,8 @@ def line(epoch: int, loss: float, accuracy: float) -> dict:
 
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
-    """Records of the three steps, two seeds each and of 40 test digits, in a folder that stands for the package's own."""
-    monkeypatch.setattr(ladder, "STEPS", THREE)
+    """Records of the three rungs, two seeds each and of 40 test digits, in a folder that stands for the package's own."""
+    monkeypatch.setattr(ladder, "RUNGS", THREE)
     monkeypatch.setattr(records, "RECORDED", tmp_path)
     for name, ends in VALIDATION.items():
         for seed, end in enumerate(ends):

@@ -262,9 +262,9 @@ def test_no_run_is_on_record_that_the_ladder_does_not_know():
 
 def test_each_variant_of_the_ladder_was_chosen_on_validation():
     compared = 0
-    for step in ladder.STEPS:
-        if step.tried and not step.chosen.all_digits:
-            assert ladder.tried(step).index[0] == step.chosen.name
+    for rung in ladder.RUNGS:
+        if rung.tried and not rung.chosen.all_digits:
+            assert ladder.tried(rung).index[0] == rung.chosen.name
             compared += 1
     assert compared >= 5
 
@@ -273,8 +273,8 @@ def test_the_table_of_the_ladder_by_other_means():
     """Each file read and counted by itself, and compared with the table; then the table with the page of the chapter."""
     table = ladder.table()
     before = None
-    for step in ladder.STEPS:
-        name, row = step.chosen.name, table.loc[step.change]
+    for rung in ladder.RUNGS:
+        name, row = rung.chosen.name, table.loc[rung.change]
         counts, held = [], []
         for seed in range(5):
             folder = records.RECORDED / "one-change" / name / f"seed-{seed}"
@@ -287,7 +287,7 @@ def test_the_table_of_the_ladder_by_other_means():
             assert test["digits"] == 10_000
         assert row["test"] == pytest.approx(statistics.mean(counts) / 100)
         assert row["sd"] == pytest.approx(statistics.stdev(counts) / 100)
-        if not step.chosen.all_digits:
+        if not rung.chosen.all_digits:
             assert row["validation"] == pytest.approx(statistics.mean(held))
         if before is not None:
             change = (statistics.mean(counts) - before) / 100
@@ -311,7 +311,7 @@ def test_the_table_of_the_ladder_by_other_means():
 
 
 def test_the_last_rung_errs_half_as_often_as_the_paper_with_the_articles_parameters():
-    last = ladder.STEPS[-1].chosen
+    last = ladder.RUNGS[-1].chosen
     assert last == ladder.FINAL
     assert ladder.wrong(last).mean() < 0.0095 * 0.51
     assert sum(row.params for row in arithmetic.table(last.architecture)) == 61_706
@@ -323,7 +323,7 @@ def test_the_last_rung_errs_half_as_often_as_the_paper_with_the_articles_paramet
 )
 def test_the_best_network_makes_the_mistakes_on_record():
     digits = data.load_digits(report=lambda line: None)
-    folder = ladder_folder(ladder.STEPS[-1].chosen, 0)
+    folder = ladder_folder(ladder.RUNGS[-1].chosen, 0)
     model = training.load_model(folder, checkpoint.LAST)
     found = set(evaluation.evaluate(model, digits.test).mistakes.tolist())
     recorded = evaluation.recorded_mistakes(folder)
