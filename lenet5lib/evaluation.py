@@ -19,15 +19,16 @@ from scipy.stats import t as student_t
 from sklearn.metrics import confusion_matrix
 
 from lenet5lib.data import CLASSES, Digits
-from lenet5lib.recipe import Recipe
+from lenet5lib.recipe import Distortion, Recipe
 from lenet5lib.records import (
-    TEST,
     TEST_METRICS,
     Record,
     RecordError,
     read,
     recorded,
+    result_name,
 )
+from lenet5lib.spec import require_size
 
 if TYPE_CHECKING:
     import keras
@@ -245,9 +246,9 @@ def tried(experiment: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
 
 
-def _recorded_test(folder: Path) -> dict[str, Any]:
+def _recorded_test(folder: Path, looks: int = 1) -> dict[str, Any]:
     """Return the test result of a recorded run; see `recorded_mistakes`."""
-    path = folder / TEST
+    path = folder / result_name(looks)
     if not path.exists():
         raise RecordError(
             f"no test result at {path}; expected one beside the record. Evaluate the run's weights instead."
@@ -268,15 +269,19 @@ def recorded_mistakes(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(wrong, columns=["position", "label", "answer"])
 
 
-def recorded_wrong(experiment: str) -> np.ndarray:
+def recorded_wrong(experiment: str, looks: int = 1) -> np.ndarray:
     """Return which test digits each run of a recorded experiment got wrong: bool (runs, digits).
+
+    Args:
+        experiment: its name; see `records.recorded`.
+        looks: at each digit, see `evaluate`.
 
     Raises:
         RecordError: no such experiment, or its test digits were not read.
     """
     rows = []
     for folder in recorded(experiment).values():
-        result = _recorded_test(folder)
+        result = _recorded_test(folder, looks)
         row = np.zeros(result["digits"], bool)
         row[[one["position"] for one in result["wrong"]]] = True
         rows.append(row)
@@ -374,8 +379,37 @@ def _require_same_digits(
         )
 
 
-def evaluate(model: keras.Model, digits: Digits) -> Evaluation:
-    """Return the model's answers on these digits."""
+def evaluate(
+    model: keras.Model,
+    digits: Digits,
+    looks: int = 1,
+    distortion: Distortion | None = None,
+) -> Evaluation:
+    """Return the model's answers on these digits.
+
+    Args:
+        model: any that reads one map.
+        digits: what to read.
+        looks: how often it looks at each digit. Once, it sees the digit as it is; more often, as many distorted copies of
+            it, the same in every call, and the probabilities are their mean.
+        distortion: how far the copies are distorted.
+
+    Raises:
+        ValueError: several looks without a distortion, or a number that is not positive.
+    """
+    from lenet5lib import distortions
     from lenet5lib.models import predict
 
-    return Evaluation(predict(model, digits.images), digits.labels)
+    require_size("looks", looks)
+    if looks == 1:
+        return Evaluation(predict(model, digits.images), digits.labels)
+    if distortion is None:
+        raise ValueError(
+            f"looks is {looks} and distortion is None; expected a distortion, since all looks would be alike. Give that of "
+            "the training."
+        )
+    total = sum(
+        predict(model, distortions.distort(digits.images, distortion, 0, look))
+        for look in range(1, looks + 1)
+    )
+    return Evaluation(total / looks, digits.labels)

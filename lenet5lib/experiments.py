@@ -20,7 +20,7 @@ import tensorflow as tf
 from lenet5lib import checkpoint, data, evaluation, files, ladder, records, training
 from lenet5lib.data import Dataset, Splits
 from lenet5lib.ladder import Variant
-from lenet5lib.records import TEST
+from lenet5lib.recipe import Recipe
 from lenet5lib.spec import require_choice
 from lenet5lib.training import RunError
 
@@ -31,18 +31,18 @@ def train(
     folder: Path,
     dataset: Dataset,
     *,
-    tested: bool = True,
+    looks: Sequence[int] = (1,),
     small: Sequence[int] | None = None,
     report: Callable[[str], Any] | None = print,
 ) -> None:
-    """Train a variant with a seed, or go on with it, and then read the test digits, once.
+    """Train a variant with a seed, or go on with it, and then read the test digits, once for each number of looks.
 
     Args:
         variant: what to train.
         seed: of the run.
-        folder: of the run; `test.json` is written beside the record.
+        folder: of the run; the test results are written beside the record.
         dataset: the digits.
-        tested: whether the test digits are to be read; what was only tried is judged on validation.
+        looks: at each test digit, see `evaluation.evaluate`; none for what was only tried, which is judged on validation.
         small: train on so many digits, and validate on so many.
         report: receives lines of text.
     """
@@ -55,14 +55,25 @@ def train(
         seed=seed,
         report=report,
     )
-    if tested and not (folder / TEST).exists():
-        result = test_result(folder, checkpoint.LAST, dataset)
-        files.write(folder / TEST, result.encode())
+    for number in looks:
+        path = folder / records.result_name(number)
+        if not path.exists():
+            result = test_result(folder, checkpoint.LAST, dataset, number)
+            files.write(path, result.encode())
 
 
-def test_result(folder: Path, weights: str, dataset: Dataset) -> str:
-    """Return what a run's weights answer wrong on the test digits, as the JSON text of a `test.json`."""
-    found = evaluation.evaluate(training.load_model(folder, weights), dataset.test)
+def test_result(folder: Path, weights: str, dataset: Dataset, looks: int) -> str:
+    """Return what a run's weights answer wrong on the test digits, as the JSON text of a `test.json`.
+
+    Args:
+        folder: of the run.
+        weights: the file's name.
+        dataset: whose test digits are read.
+        looks: at each digit; more than one are at copies that are distorted as in the training.
+    """
+    model = training.load_model(folder, weights)
+    recipe = Recipe.from_dict(records.read(folder).config)
+    found = evaluation.evaluate(model, dataset.test, looks, recipe.distortion)
     wrong = [
         {
             "position": int(n),
@@ -76,7 +87,11 @@ def test_result(folder: Path, weights: str, dataset: Dataset) -> str:
 
 
 def finished(
-    variant: Variant, seed: int, folder: Path, tested: bool, splits: Splits
+    variant: Variant,
+    seed: int,
+    folder: Path,
+    looks: Sequence[int],
+    splits: Splits,
 ) -> bool:
     """Return whether nothing is left to do in a run's folder; one of another configuration is not finished."""
     try:
@@ -87,7 +102,7 @@ def finished(
         variant.architecture, splits, variant.recipe, seed
     )
     done = len(record.epochs) >= variant.epochs and record.partial is None
-    read = (folder / TEST).exists() or not tested
+    read = all((folder / records.result_name(number)).exists() for number in looks)
     return done and read and not training.conflicts(record.config, asked)
 
 
@@ -123,16 +138,16 @@ def run(
     """
     planned = list(ladder.runs(ladder.rungs_named(rungs), seeds))
     left = []
-    for variant, seed, tested in planned:
+    for variant, seed, looks in planned:
         place = _run_folder(folder, variant, seed)
         splits = data.divide(dataset, variant.all_digits, small)
-        if not finished(variant, seed, place, tested, splits):
-            left.append((variant, seed, tested))
+        if not finished(variant, seed, place, looks, splits):
+            left.append((variant, seed, looks))
     report(f"{len(planned)} runs, {len(planned) - len(left)} of them finished.")
     if jobs > 1:
         _in_processes([_name(*one[:2]) for one in left], jobs, child, report)
     else:
-        for number, (variant, seed, tested) in enumerate(left, 1):
+        for number, (variant, seed, looks) in enumerate(left, 1):
             report(f"Run {number} of {len(left)}: {_name(variant, seed)}")
             place = _run_folder(folder, variant, seed)
             train(
@@ -140,13 +155,17 @@ def run(
                 seed,
                 place,
                 dataset,
-                tested=tested,
+                looks=looks,
                 small=small,
                 report=report,
             )
     if keep:
-        for variant, seed, _ in planned:
-            _keep(_run_folder(folder, variant, seed), keep / _name(variant, seed))
+        for variant, seed, looks in planned:
+            _keep(
+                _run_folder(folder, variant, seed),
+                keep / _name(variant, seed),
+                looks,
+            )
         report(f"Records of {len(planned)} runs are in {keep}.")
 
 
@@ -166,17 +185,17 @@ def run_one(
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     known = {
-        _name(variant, seed): (variant, seed, tested)
-        for variant, seed, tested in ladder.runs(ladder.rungs_named(), seeds)
+        _name(variant, seed): (variant, seed, looks)
+        for variant, seed, looks in ladder.runs(ladder.rungs_named(), seeds)
     }
     require_choice("run", name, tuple(known))
-    variant, seed, tested = known[name]
+    variant, seed, looks = known[name]
     place = _run_folder(folder, variant, seed)
 
     def report(line: str) -> None:
         print(f"{name}: {line}", flush=True)
 
-    train(variant, seed, place, dataset, tested=tested, small=small, report=report)
+    train(variant, seed, place, dataset, looks=looks, small=small, report=report)
 
 
 def _in_processes(
@@ -235,12 +254,12 @@ def _run_folder(folder: Path, variant: Variant, seed: int) -> Path:
     return folder / variant.name / f"seed-{seed}"
 
 
-def _keep(folder: Path, to: Path) -> None:
-    """Copy a run's record, without the loss within each epoch, and its test result if there is one."""
+def _keep(folder: Path, to: Path, looks: Sequence[int]) -> None:
+    """Copy a run's record, without the loss within each epoch, and its test results."""
     to.mkdir(parents=True, exist_ok=True)
     record = records.read(folder)
     for line in record.epochs:
         del line["steps"]
     files.write(to / records.NAME, record.to_json().encode())
-    if (folder / TEST).exists():
-        files.write(to / TEST, (folder / TEST).read_bytes())
+    for name in map(records.result_name, looks):
+        files.write(to / name, (folder / name).read_bytes())

@@ -17,10 +17,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from lenet5lib import arithmetic, checkpoint, models, records, training
+from lenet5lib import arithmetic, checkpoint, ladder, models, records, training
 from lenet5lib.spec import (
     ARCHITECTURES,
-    LENET5,
     PIXELS,
     Architecture,
     Conv,
@@ -35,9 +34,9 @@ NETWORK, SAMPLES = "LENET5_NETWORK", "LENET5_SAMPLES"
 """The global names that the two scripts set."""
 LINE = 1000
 """Characters of base64 in a line of a script."""
-BEST_RUN = "one-change/long-all/seed-0"
-"""The recorded run of chapter 13's last step that is used; its seed was fixed before any was tested."""
-CHAPTERS = {"lenet5-200": 9, "one-change": 13}
+BEST_RUN = f"{ladder.NAME}/{ladder.FINAL.name}/seed-0"
+"""The recorded run of chapter 13's last training that is used; its seed was fixed before any was tested."""
+CHAPTERS = {"lenet5-200": 9, ladder.NAME: 13}
 """For each recorded experiment whose networks can be exported, the chapter about it."""
 WORDS = {"relu": "ReLU", "scaled_tanh": "scaled tanh"}
 """Activations that are written in another way in a sentence than in a specification."""
@@ -191,38 +190,27 @@ def script(name: str, head: dict[str, Any], arrays: dict[str, np.ndarray]) -> st
 def recorded(folder: Path | None = None) -> Path:
     """Return the recorded weights that are used where none are named, by `predict` and on the drawing page.
 
-    They are those of `BEST_RUN`. While these are not recorded, they are the best of the longest run of the article's
-    network; of several, of the first.
-
     Args:
-        folder: where to look instead of `lenet5lib/recorded`.
+        folder: where to look for `BEST_RUN` instead of `lenet5lib/recorded`.
 
     Raises:
-        ExportError: there are none.
+        ExportError: they are not there.
     """
-    if folder is None:
-        folder = records.RECORDED
-    best = folder / BEST_RUN
+    best = (folder or records.RECORDED) / BEST_RUN
     if (best / records.NAME).exists():
         path = best / training.weights_to_use(records.read(best))
         if path.exists():
             return path
-    found = []
-    for path in sorted(folder.glob(f"**/{checkpoint.BEST}")):
-        record = records.read(path.parent)
-        if Architecture.from_dict(record.config["architecture"]) == LENET5:
-            found.append((-len(record.epochs), path))
-    if not found:
-        raise ExportError(
-            f"there are no weights in {folder}, neither of {BEST_RUN} nor of {LENET5.name}; expected a weights file beside "
-            "its record. Name a run: predict --run-dir runs/mine, make draw WEIGHTS=runs/mine/best.weights.h5"
-        )
-    return min(found)[1]
+    raise ExportError(
+        f"there are no weights in {best}; expected a weights file beside its record. Name a run: "
+        "predict --run-dir runs/mine, make draw WEIGHTS=runs/mine/best.weights.h5"
+    )
 
 
 def title(architecture: Architecture) -> str:
     """Return the name of an architecture, and what it has instead of that of its name.
 
+    >>> from lenet5lib.spec import LENET5
     >>> title(LENET5), title(LENET5.with_hidden_activation("relu"))
     ("LeNet-5, the article's 28×28 form", "LeNet-5, the article's 28×28 form, but with ReLU")
     """

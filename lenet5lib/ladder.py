@@ -1,8 +1,8 @@
 """From the article's network to today's training, one change at a time: what is trained, and what the records say of it.
 
-Layout and the 61,706 parameters stay. A rung of the ladder is one change of the architecture's functions or of the recipe;
-of a few variants one was chosen by its error on the validation digits. `experiments` trains them; what is here needs neither
-TensorFlow nor the data. Chapter 13 is about this module.
+Layout and the 61,706 parameters stay. A rung of the ladder is one change: of the architecture's functions, of the recipe, or
+of how the trained network is asked. Of a few variants one was chosen by its error on the validation digits. `experiments`
+trains them; what is here needs neither TensorFlow nor the data. Chapter 13 is about this module.
 """
 
 from __future__ import annotations
@@ -74,12 +74,23 @@ class Rung:
         chosen: what goes on to the next rung.
         tried: the other variants.
         seeds: of the variants when they were compared.
+        looks: at each test digit, see `evaluation.evaluate`. With more than one, the networks are those of the rung before.
     """
 
     change: str
     chosen: Variant
     tried: tuple[Variant, ...] = ()
     seeds: tuple[int, ...] = (0, 1)
+    looks: int = 1
+
+    @property
+    def judged(self) -> Variant:
+        """The variant whose validation spoke for the choice: the chosen one, or its like that held digits out."""
+        chosen = dataclasses.replace(self.chosen, all_digits=False)
+        for one in self.tried:
+            if dataclasses.replace(one, name=chosen.name) == chosen:
+                return one
+        return self.chosen
 
 
 def _max_pooling(architecture: Architecture) -> Architecture:
@@ -154,8 +165,23 @@ STRONGS = {
     )
     for pixels in (0.7, 1.2)
 }
-FINAL = LONG.changed("long-all", all_digits=True)
-"""The last rung, trained on all 60,000 digits once everything was chosen."""
+WHOLE = LONG.changed("long-all", all_digits=True)
+AGAIN = {
+    "decay-0.1": LONG.changed("again-decay-0.1", weight_decay=0.1),
+    "smooth-0.05": LONG.changed("again-smooth-0.05", label_smoothing=0.05),
+    **{
+        f"average-{kept}": LONG.changed(
+            f"again-average-{kept}",
+            learning_rate=OneCycle(CYCLE.recipe.learning_rate.peak, cycle),
+            average_decay=kept,
+        )
+        for kept, cycle in ((0.9999, 120), (0.99995, 150))
+    },
+}
+SOFTER = AGAIN["smooth-0.05"]
+FINAL = SOFTER.changed("again-all", all_digits=True)
+"""The last training of the ladder; its network is the book's best."""
+LOOKS = 16
 
 
 def _rung(change: str, chosen: Variant, among: Iterable[Variant] = ()) -> Rung:
@@ -176,32 +202,37 @@ RUNGS: tuple[Rung, ...] = (
     _rung("less weight decay", LIGHTER),
     _rung("averaged weights", AVERAGED, AVERAGES.values()),
     Rung("100 epochs", LONG, tuple(STRONGS.values()), (0,)),
-    _rung("all 60,000 digits", FINAL),
+    _rung("all 60,000 digits", WHOLE),
+    _rung("label smoothing", FINAL, AGAIN.values()),
+    Rung("sixteen looks", FINAL, looks=LOOKS),
 )
 
 
-def differences(before: Variant, after: Variant) -> pd.DataFrame:
-    """Return what differs between two trainings: `what`, and its value `before` and `after`, a row for each."""
+def differences(before: Rung, after: Rung) -> pd.DataFrame:
+    """Return what differs between two rungs: `what`, and its value `before` and `after`, a row for each."""
+    one, other = before.chosen, after.chosen
     rows = []
-    pairs = zip(before.architecture.layers, after.architecture.layers, strict=True)
-    for one, other in pairs:
+    for first, second in zip(
+        one.architecture.layers, other.architecture.layers, strict=True
+    ):
         rows += [
-            (f"{name} of {one.name}", value, getattr(other, name))
-            for name, value in vars(one).items()
-            if value != getattr(other, name)
+            (f"{name} of {first.name}", value, getattr(second, name))
+            for name, value in vars(first).items()
+            if value != getattr(second, name)
         ]
-    first, second = _initial(before), _initial(after)
-    if first != second:
-        rows.append(("initial weights", first, second))
-    for one, other in ((before.recipe, after.recipe), (before, after)):
+    starts = _initial(one), _initial(other)
+    if starts[0] != starts[1]:
+        rows.append(("initial weights", *starts))
+    for old, new in ((one.recipe, other.recipe), (one, other)):
         rows += [
             row
-            for field in dataclasses.fields(one)
+            for field in dataclasses.fields(old)
             if field.name not in ("name", "architecture", "recipe", "initial")
             for row in _changed(
-                field.name, vars(one)[field.name], vars(other)[field.name]
+                field.name, vars(old)[field.name], vars(new)[field.name]
             )
         ]
+    rows += _changed("looks", before.looks, after.looks)
     return pd.DataFrame(rows, columns=["what", "before", "after"]).set_index("what")
 
 
@@ -238,22 +269,32 @@ def _short(value: Any) -> str:
 
 def rungs_named(names: list[str] | None = None) -> tuple[Rung, ...]:
     """Return the rungs whose chosen variants have these names, each once; without names, all."""
-    known = {rung.chosen.name: rung for rung in RUNGS}
+    known = list(dict.fromkeys(rung.chosen.name for rung in RUNGS))
     for name in names or ():
-        require_choice("rung", name, tuple(known))
-    return tuple(known[name] for name in dict.fromkeys(names or known))
+        require_choice("rung", name, known)
+    asked = dict.fromkeys(names or known)
+    return tuple(
+        rung for name in asked for rung in RUNGS if rung.chosen.name == name
+    )
 
 
 def runs(
     rungs: tuple[Rung, ...] = RUNGS, seeds: int = len(SEEDS)
-) -> Iterator[tuple[Variant, int, bool]]:
-    """Yield every training of the experiment, as (variant, seed, whether the test digits are read at its end)."""
+) -> Iterator[tuple[Variant, int, tuple[int, ...]]]:
+    """Yield every training of the experiment once, as (variant, seed, looks).
+
+    `looks` says with how many looks the test digits are read at its end, a number for each rung that the training is of; it
+    is empty for what was only tried.
+    """
+    planned: dict[tuple[Variant, int], tuple[int, ...]] = {}
     for rung in rungs:
         for variant in rung.tried:
-            for seed in rung.seeds[:seeds]:
-                yield variant, seed, False
+            planned |= {(variant, seed): () for seed in rung.seeds[:seeds]}
         for seed in range(seeds):
-            yield rung.chosen, seed, True
+            before = planned.get((rung.chosen, seed), ())
+            planned[rung.chosen, seed] = (*before, rung.looks)
+    for (variant, seed), looks in planned.items():
+        yield variant, seed, looks
 
 
 def validation(variant: Variant) -> pd.DataFrame:
@@ -286,9 +327,9 @@ def tried(rung: Rung, beside: Variant | None = None) -> pd.DataFrame:
 
 
 @cache
-def wrong(variant: Variant) -> np.ndarray:
-    """Return which test digits each recorded run of a chosen variant got wrong: bool (seeds, digits)."""
-    return evaluation.recorded_wrong(f"{NAME}/{variant.name}")
+def wrong(rung: Rung) -> np.ndarray:
+    """Return which test digits each recorded run of a rung got wrong: bool (seeds, digits)."""
+    return evaluation.recorded_wrong(f"{NAME}/{rung.chosen.name}", rung.looks)
 
 
 def table() -> pd.DataFrame:
@@ -302,7 +343,7 @@ def table() -> pd.DataFrame:
     rows: dict[str, dict[str, float]] = {}
     before, mean = None, 0.0
     for rung in RUNGS:
-        now = wrong(rung.chosen)
+        now = wrong(rung)
         errors = 100 * now.mean(axis=1)
         row = {
             "validation": np.nan,

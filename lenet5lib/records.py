@@ -22,6 +22,11 @@ METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 TEST_METRICS = ("test_loss", "test_accuracy")
 
 
+def result_name(looks: int) -> str:
+    """Return the name of the file of what a run got wrong on the test digits with so many looks at each."""
+    return TEST if looks == 1 else f"test-{looks}-looks.json"
+
+
 class RecordError(ValueError):
     """A record that cannot be read; the text says what came, what was expected, what to do."""
 

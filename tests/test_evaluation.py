@@ -7,11 +7,12 @@ from math import comb, sqrt
 import keras
 import numpy as np
 import pytest
+import small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from lenet5lib import evaluation, models, records
+from lenet5lib import data, distortions, evaluation, models, records
 from lenet5lib.data import Digits
 from lenet5lib.evaluation import (
     Evaluation,
@@ -20,6 +21,7 @@ from lenet5lib.evaluation import (
     mcnemar,
     paired_bootstrap,
 )
+from lenet5lib.recipe import Distortion
 from lenet5lib.records import Record, RecordError
 from lenet5lib.spec import LENET5
 
@@ -389,3 +391,37 @@ def test_recorded_wrong_answers_need_test_digits_that_were_read(recorded):
     assert str(path) in str(caught.value)
     with pytest.raises(RecordError, match="no recorded experiment 'ladder'"):
         evaluation.recorded_wrong("ladder")
+
+
+def test_several_looks_are_the_mean_of_the_answers_to_distorted_copies():
+    digits = small.dataset().test
+    model = models.build(LENET5, seed=1)
+    distortion = Distortion(translation=2.0, rotation=20.0)
+    once = evaluation.evaluate(model, digits)
+    found = evaluation.evaluate(model, digits, 3, distortion)
+    copies = [
+        distortions.distort(digits.images, distortion, 0, look)
+        for look in (1, 2, 3)
+    ]
+    outputs = [model(data.prepare(images)).numpy() for images in copies]
+    assert found.probabilities == pytest.approx(np.mean(outputs, axis=0), abs=1e-5)
+    assert found.probabilities.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert np.abs(found.probabilities - once.probabilities).max() > 1e-4
+    assert found.labels is digits.labels
+    again = evaluation.evaluate(model, digits, 3, distortion)
+    assert (again.probabilities == found.probabilities).all()
+    one = evaluation.evaluate(model, digits, 1, distortion)
+    assert (one.probabilities == once.probabilities).all()
+
+
+def test_several_looks_need_a_distortion_and_a_number():
+    digits, model = small.dataset().test, models.build(LENET5)
+    with pytest.raises(ValueError, match="looks is 3") as caught:
+        evaluation.evaluate(model, digits, 3)
+    assert str(caught.value) == (
+        "looks is 3 and distortion is None; expected a distortion, since all looks would be alike. Give that of the "
+        "training."
+    )
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises(ValueError, match="looks is"):
+            evaluation.evaluate(model, digits, wrong, Distortion(translation=1.0))

@@ -16,15 +16,24 @@ import numpy as np
 import pytest
 import small
 
-from lenet5lib import checkpoint, cli, data, experiments, ladder, records, training
+from lenet5lib import (
+    checkpoint,
+    cli,
+    data,
+    distortions,
+    experiments,
+    ladder,
+    records,
+    training,
+)
 from lenet5lib.checkpoint import LAST
-from lenet5lib.experiments import TEST
 from lenet5lib.ladder import Rung, Variant
-from lenet5lib.recipe import Recipe
+from lenet5lib.recipe import Distortion, Recipe
+from lenet5lib.records import TEST
 from lenet5lib.spec import LENET5
 from lenet5lib.training import RunError
 
-FEW = (40, 20)
+FEW, MORE = (40, 20), (500, 50)
 RELU = LENET5.with_hidden_activation("relu")
 FIRST = Variant("first", RELU, Recipe(20, 0.01), epochs=2)
 SECOND = FIRST.changed("second", average_decay=0.5, label_smoothing=0.1)
@@ -178,6 +187,44 @@ def test_a_test_result_is_written_once(short, folder, monkeypatch):
     assert path.read_text() == "kept"
 
 
+def test_several_looks_are_read_beside_one_without_training_again(
+    short, folder, monkeypatch, tmp_path
+):
+    """The short ladder's first rung is trained without distortions, so it has nothing to look at a second time."""
+    distortion = Distortion(translation=5.0)
+    moved = FIRST.changed(
+        "moved", distortion=distortion, learning_rate=0.002, epochs=4
+    )
+    both = (Rung("moved", moved), Rung("looks", moved, looks=3))
+    monkeypatch.setattr(ladder, "RUNGS", both[:1])
+    run(folder, small=MORE)
+    place = folder / "moved/seed-0"
+    before = contents(place)
+    monkeypatch.setattr(ladder, "RUNGS", both)
+    monkeypatch.setattr(training, "_Loop", None)
+    said = run(folder, small=MORE, keep=tmp_path / "kept")
+    assert said[0] == "1 runs, 0 of them finished."
+    assert run(folder, small=MORE) == ["1 runs, 1 of them finished."]
+    after = contents(place)
+    assert {name: after[name] for name in before} == before
+    assert after.keys() - before.keys() == {"test-3-looks.json"}
+    kept = contents(tmp_path / "kept/moved/seed-0")
+    assert kept.keys() == {records.NAME, TEST, "test-3-looks.json"}
+    assert kept["test-3-looks.json"] == after["test-3-looks.json"]
+    test = small.dataset().test
+    model = training.load_model(place, LAST)
+    chances = 0.0
+    for look in (1, 2, 3):
+        copies = distortions.distort(test.images, distortion, 0, look)
+        chances += model(data.prepare(copies)).numpy()
+    answers = chances.argmax(axis=1)
+    result = json.loads(after["test-3-looks.json"])
+    assert [one["position"] for one in result["wrong"]] == np.flatnonzero(
+        answers != test.labels
+    ).tolist()
+    assert after["test-3-looks.json"] != after[TEST]
+
+
 def test_a_test_result_that_is_missing_is_made_up_for_without_training(
     short, folder, trained, monkeypatch
 ):
@@ -254,8 +301,8 @@ def test_finished_is_a_run_of_this_configuration_with_all_its_epochs(
     place = folder / "first/seed-0"
     splits = data.split(small.dataset()).small(*FEW)
 
-    def finished(variant=FIRST, seed=0, tested=True, splits=splits):
-        return experiments.finished(variant, seed, place, tested, splits)
+    def finished(variant=FIRST, seed=0, looks=(1,), splits=splits):
+        return experiments.finished(variant, seed, place, looks, splits)
 
     assert finished()
     assert not finished(seed=1)
@@ -264,17 +311,18 @@ def test_finished_is_a_run_of_this_configuration_with_all_its_epochs(
     assert not finished(FIRST.changed("first", label_smoothing=0.1))
     assert not finished(splits=data.split(small.dataset()))
     assert finished(splits=data.Splits(**vars(splits) | {"source": "another name"}))
+    assert not finished(looks=(1, 3))
     (place / TEST).unlink()
     assert not finished()
-    assert finished(tested=False)
+    assert finished(looks=())
     record = records.read(place)
     record.partial = {"epoch": 3, "losses": []}
     (place / records.NAME).write_text(record.to_json())
-    assert not finished(tested=False)
+    assert not finished(looks=())
     (place / records.NAME).write_text("{")
-    assert not finished(tested=False)
+    assert not finished(looks=())
     (place / records.NAME).unlink()
-    assert not finished(tested=False)
+    assert not finished(looks=())
 
 
 def test_where_all_digits_are_trained_on_the_validation_digits_are_among_them():

@@ -14,6 +14,7 @@ from lenet5lib import (
     checkpoint,
     data,
     export,
+    ladder,
     models,
     plots,
     records,
@@ -291,31 +292,24 @@ def test_the_books_network_is_what_the_exporter_writes_and_was_trained_on_mnist(
     assert about["chapter"] == export.CHAPTERS[experiment]
 
 
-def test_weights_recorded_for_chapter_13_are_those_that_are_used():
+def test_one_network_of_chapter_13_is_recorded_and_it_is_the_one_that_is_used():
     experiment = export.BEST_RUN.split("/")[0]
     weights = [*(records.RECORDED / experiment).rglob("*.weights.h5")]
-    assert weights in ([], [export.recorded()])
+    assert weights == [export.recorded()]
+    assert weights[0].parent.name == "seed-0"
+    assert weights[0].parent.parent.name == ladder.FINAL.name
 
 
-def test_while_the_best_run_is_not_recorded_the_longest_of_the_articles_network_is(
-    tmp_path,
-):
-    for name, architecture, epochs in (
-        ("a", LENET5, 2),
-        ("b", LENET5, 10),
-        ("c", LENET5_32, 50),
-    ):
-        record = record_of(architecture, epochs)
-        save(tmp_path / "experiment" / name, checkpoint.BEST, record)
-    longest = tmp_path / "experiment/b" / checkpoint.BEST
-    assert export.recorded(tmp_path) == longest
+def test_of_the_best_run_the_weights_that_its_record_asks_for_are_used(tmp_path):
     best, record = tmp_path / export.BEST_RUN, record_of(TODAYS, 3, whole=True)
     best.mkdir(parents=True)
     (best / records.NAME).write_text(record.to_json(), encoding="utf-8")
-    assert export.recorded(tmp_path) == longest, "a record without its weights"
-    save(best, checkpoint.BEST, record)
-    save(best.with_name("seed-1"), checkpoint.LAST, record)
-    assert export.recorded(tmp_path) == longest
+    for name in (best.name, "seed-1"):
+        save(best.with_name(name), checkpoint.BEST, record)
+    with pytest.raises(ExportError, match="there are no weights in"):
+        export.recorded(
+            tmp_path
+        )  # All digits were trained on: none was held out to say which is best.
     save(best, checkpoint.LAST, record)
     assert export.recorded(tmp_path) == best / checkpoint.LAST
 
@@ -324,9 +318,8 @@ def test_where_no_weights_are_recorded_one_is_told_to_name_some(tmp_path):
     with pytest.raises(ExportError) as caught:
         export.recorded(tmp_path)
     assert str(caught.value) == (
-        f"there are no weights in {tmp_path}, neither of {export.BEST_RUN} nor of LeNet-5, the article's 28×28 form; "
-        "expected a weights file beside its record. Name a run: predict --run-dir runs/mine, make draw "
-        "WEIGHTS=runs/mine/best.weights.h5"
+        f"there are no weights in {tmp_path / export.BEST_RUN}; expected a weights file beside its record. Name a run: "
+        "predict --run-dir runs/mine, make draw WEIGHTS=runs/mine/best.weights.h5"
     )
 
 

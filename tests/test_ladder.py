@@ -19,7 +19,8 @@ LOW, HIGH = (
     SECOND.changed(f"rate-{rate}", learning_rate=rate) for rate in (0.002, 0.02)
 )
 LAST = SECOND.changed("last", all_digits=True, epochs=3, weight_decay=0.1)
-THREE = (Rung("one", FIRST), Rung("two", SECOND, (LOW, HIGH)), Rung("three", LAST))
+ONE, TWO = Rung("one", FIRST), Rung("two", SECOND, (LOW, HIGH))
+THREE = (ONE, TWO, Rung("three", LAST))
 
 
 def test_a_change_is_of_the_recipe_or_of_the_variant_and_nothing_else():
@@ -41,13 +42,17 @@ def all_variants() -> list[Variant]:
 
 
 def test_every_variant_has_a_folder_of_its_own_and_a_change_of_its_own():
-    names = [variant.name for variant in all_variants()]
+    variants = dict.fromkeys(all_variants())  # Of several looks those of one.
+    assert len(all_variants()) - len(variants) == sum(
+        rung.looks > 1 for rung in RUNGS
+    )
+    names = [variant.name for variant in variants]
     assert len(set(names)) == len(names)
     assert all(
         name and set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
         for name in names
     )
-    trained = [dataclasses.replace(one, name="") for one in all_variants()]
+    trained = [dataclasses.replace(one, name="") for one in variants]
     assert len(set(trained)) == len(trained)
     changes = [rung.change for rung in RUNGS]
     assert len(set(changes)) == len(changes)
@@ -77,10 +82,8 @@ def test_steps_are_found_by_the_names_of_what_was_chosen(monkeypatch):
 @pytest.mark.parametrize("seeds", [1, 2, 5, 7])
 def test_runs_are_every_seed_of_what_was_chosen_and_two_of_what_was_tried(seeds):
     found = list(ladder.runs(THREE, seeds))
-    chosen = [(one.chosen, seed, True) for one in THREE for seed in range(seeds)]
-    two = [
-        (one, seed, False) for one in (LOW, HIGH) for seed in range(min(seeds, 2))
-    ]
+    chosen = [(one.chosen, seed, (1,)) for one in THREE for seed in range(seeds)]
+    two = [(one, seed, ()) for one in (LOW, HIGH) for seed in range(min(seeds, 2))]
     assert len(found) == len(set(found)) == len(chosen) + len(two)
     assert set(found) == {*chosen, *two}
     # A rung is whole before the next begins, and what it chose among comes first.
@@ -89,9 +92,53 @@ def test_runs_are_every_seed_of_what_was_chosen_and_two_of_what_was_tried(seeds)
 
 
 def test_by_default_there_are_five_seeds_of_every_step():
-    found = [(rung.chosen, seed, True) for rung in RUNGS for seed in range(5)]
-    assert [run for run in ladder.runs() if run[2]] == found
-    assert {seed for _, seed, tested in ladder.runs() if not tested} <= {0, 1}
+    chosen = dict.fromkeys(rung.chosen for rung in RUNGS)
+    found = [(one, seed) for one in chosen for seed in range(5)]
+    assert [run[:2] for run in ladder.runs() if run[2]] == found
+    assert {seed for _, seed, looks in ladder.runs() if not looks} <= {0, 1}
+
+
+def test_several_looks_are_a_rung_without_a_training(monkeypatch):
+    looking = Rung("more", LAST, looks=7)
+    plain, both = (
+        list(ladder.runs(THREE, 2)),
+        list(ladder.runs((*THREE, looking), 2)),
+    )
+    assert [run[:2] for run in both] == [run[:2] for run in plain]
+    assert both[-2:] == [(LAST, 0, (1, 7)), (LAST, 1, (1, 7))]
+    assert both[:-2] == plain[:-2]
+    assert list(ladder.runs((looking,), 1)) == [(LAST, 0, (7,))]
+    monkeypatch.setattr(ladder, "RUNGS", (*THREE, looking))
+    assert ladder.rungs_named(["last"]) == (THREE[2], looking)
+
+
+def test_what_differs_between_two_rungs_is_told_with_both_values():
+    def told(before, after):
+        table = ladder.differences(before, after)
+        return {
+            what: (row["before"], row["after"]) for what, row in table.iterrows()
+        }
+
+    layers = ("C1", "C3", "C5", "F6")
+    assert told(ONE, TWO) == {
+        f"activation of {name}": ("sigmoid", "relu") for name in layers
+    }
+    he = Rung("he", SECOND.changed("he", initial="he"))
+    assert told(TWO, he) == {"initial weights": ("glorot", "he")}
+    assert told(TWO, THREE[2]) == {
+        "weight_decay": ("0.0", "0.1"),
+        "epochs": ("20", "3"),
+        "all_digits": ("False", "True"),
+    }
+    looking = Rung("more", LAST, looks=7)
+    assert told(THREE[2], looking) == {"looks": ("1", "7")}
+    assert told(ONE, ONE) == {}
+
+
+def test_a_rung_of_all_digits_is_judged_by_its_like_that_held_some_out():
+    like = LAST.changed("like", all_digits=False)
+    assert Rung("x", LAST, (LOW, like)).judged is like
+    assert (TWO.judged, THREE[2].judged) == (SECOND, LAST)
 
 
 WRONG = {
@@ -176,12 +223,26 @@ def test_what_was_tried_is_judged_by_two_seeds_the_lowest_error_first(recorded):
 
 
 def test_wrong_answers_are_of_every_seed(recorded):
-    found = ladder.wrong(SECOND)
+    found = ladder.wrong(TWO)
     assert (found.shape, found.dtype) == ((2, 40), bool)
     assert [np.flatnonzero(row).tolist() for row in found] == WRONG["second"]
 
 
-def test_the_table_is_the_records_in_percent_step_by_step(recorded):
+def test_wrong_answers_with_several_looks_are_those_of_their_own_file(recorded):
+    looking = Rung("more", SECOND, looks=7)
+    with pytest.raises(RecordError, match="test-7-looks"):
+        ladder.wrong(looking)
+    for seed in (0, 1):
+        folder = recorded / ladder.NAME / "second" / f"seed-{seed}"
+        wrong = [{"position": 30 + seed, "label": 1, "answer": 7}]
+        result = {"source": "x", "digits": 40, "wrong": wrong}
+        (folder / "test-7-looks.json").write_text(json.dumps(result))
+    found = ladder.wrong(looking)
+    assert [np.flatnonzero(row).tolist() for row in found] == [[30], [31]]
+    assert not (found & ladder.wrong(TWO)).any()
+
+
+def test_the_table_is_the_records_in_percent_rung_by_rung(recorded):
     table = ladder.table()
     assert table.index.tolist() == ["one", "two", "three"]
     assert table.index.name == "rung"
@@ -192,16 +253,14 @@ def test_the_table_is_the_records_in_percent_step_by_step(recorded):
     assert np.isnan(table.loc["three", "validation"])  # Nothing was held out.
     assert table["change"].tolist()[1:] == pytest.approx([-5.0, -1.25])
     assert table.loc["one", ["change", "from", "to"]].isna().all()
-    interval = evaluation.paired_bootstrap(
-        ladder.wrong(FIRST), ladder.wrong(SECOND)
-    )
+    interval = evaluation.paired_bootstrap(ladder.wrong(ONE), ladder.wrong(TWO))
     assert table.loc["two", ["from", "to"]].tolist() == pytest.approx(
         [100 * end for end in interval]
     )
     assert table.loc["two", "from"] < -5 < table.loc["two", "to"]
 
 
-def test_the_table_needs_the_test_digits_of_every_step(recorded):
+def test_the_table_needs_the_test_digits_of_every_rung(recorded):
     (recorded / ladder.NAME / "last" / "seed-1" / "test.json").unlink()
     with pytest.raises(RecordError, match="no test result at"):
         ladder.table()

@@ -42,7 +42,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     files.write(folder / records.NAME, record.to_json().encode())
     checkpoint.save(model, record, folder / name, with_optimizer=False)
-    result = experiments.test_result(chosen.run_dir, name, dataset)
+    result = experiments.test_result(chosen.run_dir, name, dataset, looks=1)
     files.write(folder / records.TEST, result.encode())
     wrong = len(evaluation.recorded_mistakes(folder))
     print(
