@@ -405,8 +405,8 @@ def evaluate(
         return Evaluation(predict(model, digits.images), digits.labels)
     if distortion is None:
         raise ValueError(
-            f"looks is {looks} and distortion is None; expected a distortion, since all looks would be alike. Give that of "
-            "the training."
+            f"looks is {looks} and distortion is None; expected a distortion, "
+            "since all looks would be alike. Give that of the training."
         )
     total = sum(
         predict(model, distortions.distort(digits.images, distortion, 0, look))

@@ -193,7 +193,10 @@ def run_one(
     place = _run_folder(folder, variant, seed)
 
     def report(line: str) -> None:
-        print(f"{name}: {line}", flush=True)
+        sys.stdout.write(
+            f"{name}: {line}\n"
+        )  # In one piece, beside the other jobs.
+        sys.stdout.flush()
 
     train(variant, seed, place, dataset, looks=looks, small=small, report=report)
 

@@ -35,7 +35,7 @@ NETWORK, SAMPLES = "LENET5_NETWORK", "LENET5_SAMPLES"
 LINE = 1000
 """Characters of base64 in a line of a script."""
 BEST_RUN = f"{ladder.NAME}/{ladder.FINAL.name}/seed-0"
-"""The recorded run of chapter 13's last training that is used; its seed was fixed before any was tested."""
+"""The recorded run of chapter 13's last training that is used; its seed was fixed before the run was tested."""
 CHAPTERS = {"lenet5-200": 9, ladder.NAME: 13}
 """For each recorded experiment whose networks can be exported, the chapter about it."""
 WORDS = {"relu": "ReLU", "scaled_tanh": "scaled tanh"}

@@ -815,8 +815,8 @@ ALLOWED = {
     "training": MODEL
     | {"checkpoint", "blocks", "distortions", "losses", "optimizers", "recipe"},
     "resuming": MODEL | {"checkpoint", "training", "recipe"},
-    "evaluation": MODEL | {"checkpoint", "training", "recipe"},
-    "export": MODEL | {"checkpoint", "training"},
+    "evaluation": MODEL | {"checkpoint", "distortions", "training", "recipe"},
+    "export": MODEL | {"checkpoint", "ladder", "training"},
     "speed": COUNTING | FILES | {"blocks"},
     "symmetry": set(),
     "plots": COUNTING | FILES,
@@ -830,6 +830,7 @@ ALLOWED = {
         "evaluation",
         "files",
         "ladder",
+        "recipe",
         "records",
         "spec",
         "training",

@@ -81,7 +81,7 @@ def terms(answer) -> str:
         (-right, "That is before minus after. A change for the better is below 0."),
         (
             after.sum(axis=0) - before.sum(axis=0),
-            "Those are numbers of networks. Equation (13.11) has shares of them, since it divides by the number of seeds.",
+            "Those are numbers of networks. Equation (13.12) has shares of them, since it divides by the number of seeds.",
         ),
         (after.mean(axis=0), "Those are the shares after the change alone."),
     ]
