@@ -332,6 +332,21 @@ def paired_bootstrap(
     return float(low), float(high)
 
 
+def chance(before: np.ndarray, after: np.ndarray) -> float:
+    """Return by how much the means of two samples differ by chance, such as the errors of several seeds before and after.
+
+    Returns:
+        The standard deviation of the difference, if the two are independent of each other.
+
+    Source: chapter 13.
+
+    >>> round(chance(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])), 3)
+    1.291
+    """
+    variances = [values.var(ddof=1) / len(values) for values in (before, after)]
+    return float(np.sqrt(sum(variances)))
+
+
 class McNemar(NamedTuple):
     """What McNemar's test finds of two networks: digits that only the one, only the other got wrong, and the p-value."""
 

@@ -193,9 +193,8 @@ def run_one(
     place = _run_folder(folder, variant, seed)
 
     def report(line: str) -> None:
-        sys.stdout.write(
-            f"{name}: {line}\n"
-        )  # In one piece, beside the other jobs.
+        # In one piece: unbuffered, print would write the line's end by itself, and other jobs write too.
+        sys.stdout.write(f"{name}: {line}\n")
         sys.stdout.flush()
 
     train(variant, seed, place, dataset, looks=looks, small=small, report=report)

@@ -83,15 +83,6 @@ class Rung:
     seeds: tuple[int, ...] = (0, 1)
     looks: int = 1
 
-    @property
-    def judged(self) -> Variant:
-        """The variant whose validation spoke for the choice: the chosen one, or its like that held digits out."""
-        chosen = dataclasses.replace(self.chosen, all_digits=False)
-        for one in self.tried:
-            if dataclasses.replace(one, name=chosen.name) == chosen:
-                return one
-        return self.chosen
-
 
 def _max_pooling(architecture: Architecture) -> Architecture:
     """Return a copy whose pooling layers take the largest value."""
@@ -178,10 +169,8 @@ AGAIN = {
         for kept, cycle in ((0.9999, 120), (0.99995, 150))
     },
 }
-SOFTER = AGAIN["smooth-0.05"]
-FINAL = SOFTER.changed("again-all", all_digits=True)
+FINAL = AGAIN["smooth-0.05"].changed("again-all", all_digits=True)
 """The last training of the ladder; its network is the book's best."""
-LOOKS = 16
 
 
 def _rung(change: str, chosen: Variant, among: Iterable[Variant] = ()) -> Rung:
@@ -204,7 +193,7 @@ RUNGS: tuple[Rung, ...] = (
     Rung("100 epochs", LONG, tuple(STRONGS.values()), (0,)),
     _rung("all 60,000 digits", WHOLE),
     _rung("label smoothing", FINAL, AGAIN.values()),
-    Rung("sixteen looks", FINAL, looks=LOOKS),
+    Rung("sixteen looks", FINAL, looks=16),
 )
 
 

@@ -425,3 +425,16 @@ def test_several_looks_need_a_distortion_and_a_number():
     for wrong in (0, -1, 1.5, True):
         with pytest.raises(ValueError, match="looks is"):
             evaluation.evaluate(model, digits, wrong, Distortion(translation=1.0))
+
+
+def test_chance_is_the_spread_of_the_difference_of_two_means():
+    """Against what drawing many pairs of samples of five gives."""
+    rng = np.random.default_rng(0)
+    before = rng.normal(1.0, 0.3, (20_000, 5))
+    after = rng.normal(0.7, 0.4, (20_000, 5))
+    seen = (after.mean(axis=1) - before.mean(axis=1)).std()
+    told = [
+        evaluation.chance(*pair) ** 2 for pair in zip(before, after, strict=True)
+    ]
+    assert np.sqrt(np.mean(told)) == pytest.approx(seen, rel=0.02)
+    assert evaluation.chance(np.full(5, 2.0), np.full(5, 1.0)) == 0

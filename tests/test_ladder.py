@@ -135,12 +135,6 @@ def test_what_differs_between_two_rungs_is_told_with_both_values():
     assert told(ONE, ONE) == {}
 
 
-def test_a_rung_of_all_digits_is_judged_by_its_like_that_held_some_out():
-    like = LAST.changed("like", all_digits=False)
-    assert Rung("x", LAST, (LOW, like)).judged is like
-    assert (TWO.judged, THREE[2].judged) == (SECOND, LAST)
-
-
 WRONG = {
     "first": [[0, 1, 2, 3], [0, 1, 4, 5]],
     "second": [[0, 1], [0, 6]],
