@@ -2,28 +2,34 @@
 
 The distortions of the 1998 paper (translation, scaling, squeezing, horizontal shear), rotation, and the elastic ones of
 Simard, Steinkraus and Platt (2003), joined into one displacement for each pixel, so that every digit is sampled once.
+
+NumPy draws and smooths; the loops over pixels are compiled by numba where it is installed, with the same result without.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import tensorflow as tf
 
-from lenet5lib import blocks
 from lenet5lib.recipe import Distortion
+
+try:
+    import numba
+except ImportError:
+    numba = None
 
 NOISE = math.sqrt((256**2 - 1) / 12)
 """Standard deviation of whole numbers that are uniform from 0 to 255."""
 
-CORNERS = (0, 0), (0, 1), (1, 0), (1, 1)
-"""Of the four pixels around a position."""
-
 AT_ONCE = 5_000
-"""Digits that are distorted together; the last group is filled up, so that there is one program for all."""
+"""Digits whose distortions come from one generator of random numbers; groups of so many are distorted side by side."""
+
+IN_CACHE = 100
+"""Digits whose displacements are in memory at a time: few enough for a processor's cache."""
 
 
 def distort(
@@ -40,27 +46,25 @@ def distort(
     Returns:
         uint8 (n, height, width), bilinear between pixels, rounded; what comes from outside an image is 0.
     """
-    warp, size = _program(), images.shape[1:]
-    moves = [_smoothing(side, distortion) for side in size]
-    made = np.empty_like(images)
-    for group, first in enumerate(range(0, len(images), AT_ONCE)):
-        part = images[first : first + AT_ONCE]
-        filled = np.zeros((AT_ONCE, *size), np.uint8)
-        filled[: len(part)] = part
+    made = np.empty(images.shape, np.uint8)
+
+    def distort_group(group: int) -> None:
+        part = slice(group * AT_ONCE, (group + 1) * AT_ONCE)
         draw = np.random.default_rng([seed, epoch, group])
-        amounts = draw.uniform(-1, 1, (6, AT_ONCE, 1, 1)) * _half_widths(distortion)
-        amounts = amounts.astype(np.float32)
-        moved = None
+        amounts = draw.uniform(-1, 1, (6, AT_ONCE)) * _half_widths(distortion)
+        noise = None
         if distortion.elastic:
-            noise = draw.integers(0, 256, (2, *filled.shape), np.uint8)
-            moved = displacements(noise, *moves)
-        warped = warp(filled, amounts, moved)
-        made[first : first + len(part)] = warped[: len(part)]
+            noise = _noise(draw, images.shape[1:])
+        _warp_group(images[part], distortion, amounts, noise, made[part])
+
+    # Every group has its own random numbers, so it does not matter which is done when.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(distort_group, range(-(-len(images) // AT_ONCE))))
     return made
 
 
 def _half_widths(distortion: Distortion) -> np.ndarray:
-    """Return how far the six amounts that `_positions` reads go: (6, 1, 1, 1)."""
+    """Return how far the six amounts go that `_terms` reads: (6, 1)."""
     widths = [
         distortion.translation,
         distortion.translation,
@@ -69,60 +73,70 @@ def _half_widths(distortion: Distortion) -> np.ndarray:
         distortion.scaling,
         distortion.squeezing,
     ]
-    return np.reshape(widths, (6, 1, 1, 1))
+    return np.reshape(widths, (6, 1))
 
 
-@cache
-def _program() -> Callable:
-    """Return `_warp` as a graph, compiled where XLA works."""
-    return tf.function(_warp, autograph=False, jit_compile=blocks.compiles())
+def _noise(draw: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Return uniform whole numbers from 0 to 255 for each pixel of a group, down and across: uint8 (2, AT_ONCE, *size)."""
+    shape = 2, AT_ONCE, *size
+    # The numbers of draw.integers(0, 256, shape, np.uint8), eight at a time, in a third of the time.
+    eights = draw.integers(0, 2**64, -(-math.prod(shape) // 8), np.uint64)
+    noise = eights.astype("<u8", copy=False).view(np.uint8)
+    return noise[: math.prod(shape)].reshape(shape)
 
 
-def _warp(images, amounts, moved):
-    """Return AT_ONCE images distorted by these amounts and, unless None is given, by these displacements of each pixel."""
-    y, x = _positions(images.shape[1:], amounts)
-    if moved is not None:
-        y, x = y + moved[0], x + moved[1]
-    return _sample(images, y, x)
+def _warp_group(images, distortion, amounts, noise, made) -> None:
+    """Write the images, distorted by these amounts and, unless it is None, by this noise, into `made`."""
+    size = images.shape[1:]
+    smoothings = [_smoothing(side, distortion) for side in size]
+    terms, moved = _terms(amounts), None
+    for first in range(0, len(images), IN_CACHE):
+        part = slice(first, min(first + IN_CACHE, len(images)))
+        framed = _frame(images[part])
+        count = len(framed)
+        if noise is not None:
+            moved = displacements(noise[:, part], *smoothings)
+            moved = moved.reshape(2, count, -1)
+        warped = made[part].reshape(count, -1)
+        _warp(framed.reshape(count, -1), terms[:, part], moved, size, warped)
 
 
-def _positions(
-    size: tuple[int, int], amounts: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return for each pixel of the result the position (y, x) in the image that it shows: float32 (n, height, width) each.
+def _frame(images: np.ndarray) -> np.ndarray:
+    """Return uint8 images (n, height + 3, width + 3) with zeros around them: one before the image, two after it."""
+    count, height, width = images.shape
+    # Two, not one: the pixels below and right of a position are read even where it lies at the end, at `height`.
+    framed = np.zeros((count, height + 3, width + 3), np.uint8)
+    framed[:, 1 : height + 1, 1 : width + 1] = images
+    return framed
 
-    The image is squeezed and scaled, sheared, turned, and moved, in this order; positions are found by undoing each, from
-    the last to the first.
+
+def _terms(amounts: np.ndarray) -> np.ndarray:
+    """Return what `_positions` computes with, float32 (7, n).
 
     Args:
-        size: height and width.
-        amounts: (6, n, 1, 1): translation down and across in pixels, rotation in radians, shear, scaling, squeezing.
+        amounts: (6, n): translation down and across in pixels, rotation in radians, shear, scaling, squeezing.
     """
-    down, across, angle, shear, scaled, squeezed = tf.unstack(amounts)
-    scale, squeeze = 1 + scaled, 1 + squeezed
-    middle = [(side - 1) / 2 for side in size]
-    rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)
-    y, x = rows - middle[0] - down, columns - middle[1] - across
-    sine, cosine = tf.sin(angle), tf.cos(angle)
-    y, x = cosine * y - sine * x, sine * y + cosine * x
-    x = x - shear * y
-    return y / (scale * squeeze) + middle[0], x * squeeze / scale + middle[1]
+    down, across, angle, shear, scaled, squeezed = amounts.astype(np.float32)
+    # In float64, so that the last bit is the same wherever it is computed.
+    turn = angle.astype(np.float64)
+    sine, cosine = np.sin(turn), np.cos(turn)
+    terms = [down, across, sine, cosine, shear, 1 + scaled, 1 + squeezed]
+    return np.stack([term.astype(np.float32) for term in terms])
 
 
 def displacements(
     noise: np.ndarray, left: np.ndarray, right: np.ndarray
-) -> tf.Tensor:
+) -> np.ndarray:
     """Return smooth random displacements down and across, float32 (2, n, height, width).
-
-    Operation by operation: TensorFlow's own product of many small matrices takes half the time of XLA's.
 
     Args:
         noise: (2, n, height, width), whole numbers from 0 to 255.
         left: (height, height), smooths down the columns, and carries the deviation.
         right: (width, width), smooths along the rows, likewise.
     """
-    around = (tf.cast(noise, tf.float32) - 127.5) / NOISE
-    return left @ around @ tf.transpose(right)
+    around = (noise.astype(np.float32) - 127.5) / NOISE
+    # Written out, the transposed matrix multiplies faster.
+    return left @ around @ np.ascontiguousarray(right.T)
 
 
 def _smoothing(side: int, distortion: Distortion) -> np.ndarray:
@@ -138,29 +152,126 @@ def _smoothing(side: int, distortion: Distortion) -> np.ndarray:
     return rows.astype(np.float32)
 
 
-def _sample(images: tf.Tensor, y: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """Return uint8 images read at the positions (y, x), bilinear, 0 outside."""
-    height, width = images.shape[1:]
-    y = tf.clip_by_value(y, -1, height)
-    x = tf.clip_by_value(x, -1, width)
-    top, left = tf.floor(y), tf.floor(x)
-    below, right = y - top, x - left
-    # One pixel more than the frame on two sides: at `height` the next is read.
-    framed = tf.pad(tf.cast(images, tf.int32), ((0, 0), (1, 2), (1, 2)))
-    corners = [framed[:, u : u + height + 2, v : v + width + 2] for u, v in CORNERS]
-    # Four bytes in one number: what costs time is each reading, not how much is read.
-    bits = [
-        tf.bitwise.left_shift(corner, 8 * n) for n, corner in enumerate(corners)
-    ]
-    pixels = tf.reshape(tf.add_n(bits), (-1,))
-    row = width + 2
-    first = tf.range(AT_ONCE)[:, tf.newaxis, tf.newaxis] * (height + 2) * row
-    place = tf.cast(top, tf.int32) * row + tf.cast(left, tf.int32) + row + 1 + first
-    four = tf.gather(pixels, place)
-    shifted = [tf.bitwise.right_shift(four, 8 * n) for n in range(4)]
-    read = [
-        tf.cast(tf.bitwise.bitwise_and(one, 255), tf.float32) for one in shifted
-    ]
-    upper = read[0] + (read[1] - read[0]) * right
-    lower = read[2] + (read[3] - read[2]) * right
-    return tf.cast(tf.round(upper + (lower - upper) * below), tf.uint8)
+def _compiled(function: Callable) -> Callable:
+    """Return a function compiled by numba, or, where numba is missing, the function itself.
+
+    The compiled program is kept in a file if a folder for it can be written. Threads run it side by side. Sums keep their
+    order and their roundings (no `fastmath`), so that the result is the same on every processor.
+    """
+    if numba is None:
+        return function
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except (RuntimeError, OSError):  # No folder to keep it in.
+        return numba.njit(**options)(function)
+
+
+def _all_at_once(count: int) -> list[slice]:
+    """Return one slice over all: a loop over it is a single step, on whole arrays."""
+    return [slice(count)]
+
+
+each = range if numba else _all_at_once
+"""What the loops over pixels run over: numba compiles them pixel by pixel, without it NumPy takes all pixels at once."""
+
+
+@_compiled
+def _fused(a, b, c):
+    """Return a · b + c, rounded once, as a processor's fused multiply–add does: in float64 the product is exact."""
+    return np.float32(np.float64(a) * np.float64(b) + np.float64(c))
+
+
+@_compiled
+def _warp(framed, terms, moved, size, made):
+    """Write n distorted images into `made`.
+
+    Args:
+        framed: uint8 (n, (height + 3) · (width + 3)), a row and a column of zeros before each image and two after it.
+        terms: float32 (7, n), see `_terms`.
+        moved: float32 (2, n, height · width), how far each pixel is displaced down and across; or None.
+        size: height and width.
+        made: uint8 (n, height · width).
+    """
+    height, width = size
+    middle = np.float32((height - 1) / 2), np.float32((width - 1) / 2)
+    places = np.arange(height * width)
+    rows = (places // width).astype(np.float32) - middle[0]
+    columns = (places % width).astype(np.float32) - middle[1]
+    y, x = np.empty_like(rows), np.empty_like(rows)
+    for n in range(len(made)):
+        _positions(rows, columns, terms[:, n], middle, y, x)
+        if moved is not None:
+            y += moved[0, n]
+            x += moved[1, n]
+        _sample(framed[n], y, x, size, made[n])
+
+
+@_compiled
+def _positions(rows, columns, terms, middle, y, x):
+    """Write for each pixel of the result the position in the image that it shows into y and x.
+
+    The image is squeezed and scaled, sheared, turned, and moved, in this order; positions are found by undoing each, from
+    the last to the first.
+
+    Args:
+        rows, columns: of each pixel, counted from the middle: float32 (height · width,), as are y and x.
+        terms: float32 (7,), see `_terms`.
+        middle: row and column of the image's middle.
+    """
+    down, across, sine, cosine = terms[0], terms[1], terms[2], terms[3]
+    shear, scale, squeeze = terms[4], terms[5], terms[6]
+    both = scale * squeeze
+    for p in each(len(y)):
+        v, u = rows[p] - down, columns[p] - across
+        turned_v = _fused(cosine, v, -(sine * u))
+        turned_u = _fused(sine, v, cosine * u)
+        straight = _fused(-shear, turned_v, turned_u)
+        y[p] = turned_v / both + middle[0]
+        x[p] = straight * squeeze / scale + middle[1]
+
+
+@_compiled
+def _sample(framed, y, x, size, made):
+    """Write one image, read at the positions (y, x), into `made`: bilinear, 0 outside. y and x are overwritten.
+
+    In steps that a processor does for several pixels at a time; only the reading itself goes pixel by pixel.
+    """
+    height, width = size
+    row = width + 3
+    place = np.zeros(len(y), np.int32)
+    _split(y, np.float32(height), np.int32(row), place)
+    _split(x, np.float32(width), np.int32(1), place)
+    corners = np.empty((4, len(y)), np.uint8)
+    for n, shift in enumerate((0, 1, row, row + 1)):
+        _read(framed[shift:], place, corners[n])
+    _blend(corners, y, x, made)
+
+
+@_compiled
+def _split(position, side, stride, place):
+    """Split positions along one side into a whole part, added to `place` in strides, and a fraction, which stays."""
+    for p in each(len(position)):
+        inside = np.minimum(np.maximum(position[p], np.float32(-1)), side)
+        whole = np.floor(inside)
+        position[p] = inside - whole
+        place[p] += (np.int32(whole) + np.int32(1)) * stride
+
+
+@_compiled
+def _read(pixels, place, values):
+    """Write the pixels at these places into `values`."""
+    for p in each(len(place)):
+        # Unsigned: numba need not ask whether a place counts from the end.
+        values[p] = pixels[np.uint32(place[p])]
+
+
+@_compiled
+def _blend(corners, below, right, made):
+    """Write the mean of four pixels, weighted by how far below and right of the first a position lies, into `made`."""
+    for p in each(len(made)):
+        first, third = np.float32(corners[0, p]), np.float32(corners[2, p])
+        upper = _fused(np.float32(corners[1, p]) - first, right[p], first)
+        lower = _fused(np.float32(corners[3, p]) - third, right[p], third)
+        value = np.rint(_fused(lower - upper, below[p], upper))
+        made[p] = np.uint8(np.int32(value))

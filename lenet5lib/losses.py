@@ -10,14 +10,17 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from numbers import Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from lenet5lib.spec import RBF, Architecture
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+EPSILON = np.float32(1e-7)
+"""Probabilities are kept so far from 0 and 1 before their logarithm is taken, as in Keras."""
 RUBBISH_DISTANCE = 12.0
 """The j of equation (9) where none is chosen: how far from a code a digit may lie until rubbish is the better answer."""
 # Assumption: the paper says of j only that it is positive. The two digits nearest to each other, 6 and 8, have codes at a
@@ -34,6 +37,8 @@ def require_rubbish(j: Any) -> None:
 
 def _of_label(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
     """Return each row's output at its label, (n,)."""
+    import tensorflow as tf
+
     return tf.gather(outputs, tf.cast(labels, tf.int32), axis=1, batch_dims=1)
 
 
@@ -53,12 +58,23 @@ class CrossEntropy:
 
     def __call__(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Return the loss of each digit, (n,), in nats."""
+        import keras
+        import tensorflow as tf
+
         if not self.smoothing:
             return keras.losses.sparse_categorical_crossentropy(labels, outputs)
         wanted = tf.one_hot(labels, outputs.shape[1], dtype=outputs.dtype)
         return keras.losses.categorical_crossentropy(
             wanted, outputs, label_smoothing=self.smoothing
         )
+
+    def of_arrays(self, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return the loss of each digit, (n,), in nats, from a network's probabilities (n, classes), without TensorFlow."""
+        logs = np.log(np.clip(outputs, EPSILON, 1 - EPSILON))
+        logs -= np.log(np.exp(logs).sum(axis=1, keepdims=True))
+        own = logs[np.arange(len(logs)), labels]
+        share = outputs.dtype.type(self.smoothing)
+        return -(1 - share) * own - share * logs.mean(axis=1)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the loss as plain JSON values."""
@@ -80,6 +96,10 @@ class MaximumLikelihood:
     def __call__(self, labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Return the loss of each digit, (n,), from squared distances (n, 10)."""
         return _of_label(labels, outputs)
+
+    def of_arrays(self, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return the loss of each digit, (n,), from squared distances (n, 10), without TensorFlow."""
+        return outputs[np.arange(len(outputs)), labels]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the loss as plain JSON values."""
@@ -112,10 +132,20 @@ class MaximumAPosteriori:
 
         y_t is taken into the sum, ln Σ e^(y_t − y_i), so that no large number is added and subtracted again.
         """
+        import tensorflow as tf
+
         rubbish = tf.fill((tf.shape(outputs)[0], 1), tf.cast(self.j, outputs.dtype))
         others = tf.concat([outputs, rubbish], axis=1)
         own = _of_label(labels, outputs)[:, tf.newaxis]
         return tf.reduce_logsumexp(own - others, axis=1)
+
+    def of_arrays(self, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Return the loss of each digit, (n,), in nats, from squared distances (n, 10), without TensorFlow."""
+        own = outputs[np.arange(len(outputs)), labels][:, np.newaxis]
+        others = np.concatenate([outputs, np.full_like(own, self.j)], axis=1)
+        least = others.min(axis=1, keepdims=True)
+        powers = np.exp(least - others).sum(axis=1)
+        return (own - least)[:, 0] + np.log(powers)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the loss as plain JSON values."""

@@ -47,8 +47,14 @@ def require_number(
 
 LOSSES = ("cross-entropy", "maximum likelihood", "maximum a posteriori")
 """The losses by their names; `losses` computes them."""
-OPTIMIZERS = ("adam", "levenberg-marquardt")
-"""The optimizers by their names: Keras's Adam, and the 1998 paper's, which is in `optimizers`."""
+OPTIMIZERS = ("adam", "sgd", "levenberg-marquardt")
+"""The optimizers by their names: Adam as Keras computes it, gradient descent, the 1998 paper's, which is in `optimizers`."""
+OPTIONS_OF = {
+    "adam": {"weight_decay", "average_decay"},
+    "sgd": {"momentum", "average_decay"},
+    "levenberg-marquardt": {"damping"},
+}
+"""The fields of a recipe that not every optimizer has, by those that have them."""
 INITIAL = ("glorot", "he", "fan-in")
 """The initial weights by their names: Glorot and Bengio's of 2010, He and others' of 2015, the 1998 paper's."""
 
@@ -256,6 +262,7 @@ class Recipe:
         loss: one of `LOSSES`; None for the one that goes with the network's output, see `losses.choose`.
         rubbish_distance: the j of the paper's equation (9); None for the library's value.
         optimizer: one of `OPTIMIZERS`.
+        momentum: of gradient descent, the share of the last move that is made again; from 0 to below 1.
         damping: the µ of the Levenberg–Marquardt optimizer, above 0; None for the library's value.
         initial: one of `INITIAL`; None for what goes with each layer's activation, see `usual_initial`.
         label_smoothing: the share of the probability that the loss wants spread over all classes alike, below 1.
@@ -277,6 +284,7 @@ class Recipe:
     initial: str | None = None
     label_smoothing: float = 0.0
     average_decay: float = 0.0
+    momentum: float = 0.0
 
     def __post_init__(self) -> None:
         require_size("batch_size", self.batch_size)
@@ -297,12 +305,12 @@ class Recipe:
         require_choice("optimizer", self.optimizer, OPTIMIZERS)
         if self.initial is not None:
             require_choice("initial", self.initial, INITIAL)
-        for name in ("label_smoothing", "average_decay"):
+        for name in ("label_smoothing", "average_decay", "momentum"):
             require_number(name, getattr(self, name), 0, below=1)
         if self.damping is not None:
             require_rate("damping", self.damping, "Values of 0.02 to 1 are usual.")
-        adam = self.optimizer == "adam"
-        others = ("damping",) if adam else ("weight_decay", "average_decay")
+        fitting = OPTIONS_OF[self.optimizer]
+        others = (name for names in OPTIONS_OF.values() for name in names - fitting)
         for field in filter(lambda name: getattr(self, name), others):
             raise ValueError(
                 f"{field} is {getattr(self, field)}, but {self.optimizer} has none. Leave it out, or choose the other "

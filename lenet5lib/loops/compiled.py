@@ -1,0 +1,284 @@
+"""Compiling the loops: a copy of a function with its constants filled in, made machine code by numba where that is installed.
+
+The functions of `forward`, `backward` and `update` are written with names for what is fixed while a network runs: the kernel's
+size, the stride, the number of examples in a group. `specialise` gives these names their values. The compiler then knows how
+often an inner loop turns, writes it out, and fills the processor's vectors. Without numba the copy runs as plain Python, with
+the same results up to rounding. Chapter 14 is about what this brings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import sys
+import types
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+try:
+    import numba
+except (
+    ImportError
+):  # The loops then run as plain Python, some thousand times slower.
+    numba = None
+
+OPTIONS = {
+    # Sums may be added in any order, which vectors need. Infinities and NaN keep their meaning.
+    "fastmath": {"reassoc", "contract", "arcp", "nsz"},
+    "error_model": "numpy",
+    "nogil": True,
+}
+INNER = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "forceinline": True,
+}
+"""Of functions that only compiled code calls: what makes them callable from Python takes as long to compile as themselves."""
+
+
+PARALLEL = {
+    "prange": True,
+    **dict.fromkeys(
+        (
+            "comprehension",
+            "fusion",
+            "inplace_binop",
+            "numpy",
+            "reduction",
+            "setitem",
+            "stencil",
+        ),
+        False,
+    ),
+}
+"""What numba divides among threads: the turns of `prange`, and nothing else of its own accord."""
+
+
+def available() -> bool:
+    """Return whether the loops are compiled here."""
+    return numba is not None
+
+
+@functools.cache
+def say_once() -> None:
+    """Say on stderr that numba is missing; a second call is silent."""
+    print(
+        "Notice: numba is not installed, so the loops run as plain Python, which is slow. Install numba 0.61 or newer.",
+        file=sys.stderr,
+    )
+
+
+def specialise(function: Callable, how: str = "", /, **constants: Any) -> Callable:
+    """Return the function with these constants, compiled where numba is installed; the same call returns the same object.
+
+    The functions of this package that it calls are specialised with it.
+
+    Args:
+        function: whose body uses the constants as global names of its module.
+        how: "inner" for a function that only compiled code calls; "parallel" if `prange` in it divides its turns among threads.
+        constants: numbers and functions by name; those that are not used are left out.
+    """
+    if numba is None:
+        say_once()
+    used = _names(function)
+    own = {name: value for name, value in constants.items() if name in used}
+    key = function, how, tuple(own.items())
+    if key not in _known:
+        _known[key] = _made(function, how, own)
+    return _known[key]
+
+
+_known: dict[Any, Callable] = {}
+
+
+def _called(function: Callable) -> dict[str, Callable]:
+    """Return the library's functions that a function calls by a global name."""
+    found = {}
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        own = getattr(value, "__module__", None) or ""
+        # Those of this module have a compiled form of their own.
+        if own.startswith("lenet5lib.") and own != __name__:
+            if isinstance(value, types.FunctionType):
+                found[name] = value
+    return found
+
+
+@functools.cache
+def _names(function: Callable) -> frozenset[str]:
+    """Return the global names that a function uses, and those that the functions use which it calls."""
+    inner = (_names(value) for value in _called(function).values())
+    return frozenset(function.__code__.co_names).union(*inner)
+
+
+def _made(function: Callable, how: str, constants: dict[str, Any]) -> Callable:
+    """Return the specialised function, new."""
+    called = {
+        name: specialise(
+            value, "inline" if how == "inline" else "inner", **constants
+        )
+        for name, value in _called(function).items()
+        if name not in constants
+    }
+    copy = _copy(function, called | constants, how)
+    if numba is None:
+        return copy
+    more = {
+        "inner": INNER,
+        "inline": {"inline": "always"},
+        "parallel": {"parallel": PARALLEL},
+    }.get(how, {})
+    return _cached(numba.njit, **more)(copy)
+
+
+def _copy(function: Callable, constants: dict[str, Any], how: str = "") -> Callable:
+    """Return a copy of a function whose global names have these values."""
+    globals_ = {**function.__globals__, **constants}
+    copy = types.FunctionType(function.__code__, globals_, function.__name__)
+    copy.__doc__, copy.__module__ = function.__doc__, function.__module__
+    # numba keeps machine code by a function's name and file, whatever its globals are. So the name says what they are.
+    copy.__qualname__ = f"{function.__name__}_{_fingerprint(constants, how)}"
+    return copy
+
+
+def _cached(compiler: Callable, *signature: Any, **more: Any) -> Callable:
+    """Return numba's compiler as a decorator that keeps machine code on disk, where a folder for it can be written to."""
+
+    def decorate(function: Callable) -> Callable:
+        with quiet():
+            try:
+                return compiler(*signature, cache=True, **OPTIONS, **more)(function)
+            except (RuntimeError, OSError):
+                return compiler(*signature, **OPTIONS, **more)(function)
+
+    return decorate
+
+
+def operation(function: Callable, dtype: Any, /, **constants: Any) -> Any:
+    """Return a function of five flat arrays as what `call` calls: the address of its machine code, or itself without numba.
+
+    Args:
+        function: of `operations`: its arguments are three arrays of numbers and two of whole numbers.
+        dtype: np.float32 or np.float64, the type of the numbers.
+        constants: as for `specialise`.
+    """
+    if numba is None:
+        return specialise(function, **constants)
+    key = function, dtype, tuple(constants.items())
+    if key not in _operations:
+        inner = specialise(function, "inline", **constants)
+        real = numba.types.CPointer(numba.from_dtype(np.dtype(dtype)))
+        whole = numba.types.CPointer(numba.types.int64)
+        signature = numba.types.void(real, real, real, whole, whole)
+        copy = _copy(_on_pointers, {"inner": inner})
+        _operations[key] = _cached(numba.cfunc, signature)(copy)
+    return _operations[key].address
+
+
+def _on_pointers(weights, gradient, values, at, now):
+    """Run an operation on arrays of which only the first numbers' addresses are given."""
+    inner(  # noqa: F821 — set by `operation`
+        numba.carray(weights, ENDLESS),
+        numba.carray(gradient, ENDLESS),
+        numba.carray(values, ENDLESS),
+        numba.carray(at, ENDLESS),
+        numba.carray(now, ENDLESS),
+    )
+
+
+_operations: dict[Any, Any] = {}
+ENDLESS = 2**40
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence numba's note that functions as arguments are experimental, and of a cache that cannot be kept."""
+    with warnings.catch_warnings():
+        for name in ("NumbaExperimentalFeatureWarning", "NumbaWarning"):
+            kind = getattr(numba.core.errors, name, None) if numba else None
+            if kind is not None:
+                warnings.simplefilter("ignore", kind)
+        yield
+
+
+@functools.cache
+def _sources() -> str:
+    """Return a checksum of this package's source: machine code of an earlier version is not to be used."""
+    parts = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in parts)).hexdigest()
+
+
+def _fingerprint(constants: dict[str, Any], how: str) -> str:
+    """Return a few letters that differ when a constant does, or the way of compiling."""
+    text = [_sources(), how]
+    for name, value in constants.items():
+        python = getattr(value, "py_func", value)
+        shown = getattr(python, "__qualname__", None) or repr(value)
+        text.append(f"{name}={shown}")
+    return hashlib.sha256(" ".join(text).encode()).hexdigest()[:16]
+
+
+def taps(row: Any, count: int) -> tuple:
+    """Return the first `count` numbers of an array as a tuple, which the compiler keeps in registers."""
+    return tuple(row[:count])
+
+
+def add_products(
+    sums: tuple, factor: Any, row: Any, start: int, step: int
+) -> tuple:
+    """Return sums[v] + factor · row[start + v · step], for each v, as a tuple."""
+    return tuple(one + factor * row[start + v * step] for v, one in enumerate(sums))
+
+
+def call(function: Any, weights, gradient, values, at, now) -> None:
+    """Call what `operation` returned."""
+    function(weights, gradient, values, at, now)
+
+
+if numba is not None:
+    from llvmlite import ir
+    from numba.cpython.unsafe.tuple import tuple_setitem
+    from numba.extending import intrinsic, overload
+    from numba.np.unsafe.ndarray import to_fixed_tuple
+
+    @overload(taps, inline="always")
+    def _taps(row, count):
+        return lambda row, count: to_fixed_tuple(row, count)
+
+    @overload(add_products, jit_options={"fastmath": OPTIONS["fastmath"]})
+    def _add_products(sums, factor, row, start, step):
+        def add(sums, factor, row, start, step):
+            for v in range(len(sums)):
+                more = sums[v] + factor * row[start + v * step]
+                sums = tuple_setitem(sums, v, more)
+            return sums
+
+        return add
+
+    @intrinsic
+    def _call_address(context, address, weights, gradient, values, at, now):
+        def generate(context, builder, signature, args):
+            pointers = [
+                context.make_array(kind)(context, builder, value).data
+                for kind, value in zip(signature.args[1:], args[1:], strict=True)
+            ]
+            kind = ir.FunctionType(
+                ir.IntType(32), [pointer.type for pointer in pointers]
+            )
+            builder.call(builder.inttoptr(args[0], kind.as_pointer()), pointers)
+            return context.get_dummy_value()
+
+        arrays = weights, gradient, values, at, now
+        return numba.types.void(numba.types.int64, *arrays), generate
+
+    @overload(call)
+    def _call(function, weights, gradient, values, at, now):
+        def call(function, weights, gradient, values, at, now):
+            _call_address(function, weights, gradient, values, at, now)
+
+        return call
