@@ -1,10 +1,13 @@
 """The programs that are compared, each in a process of its own: `programs.py NAME --data FILE` prints one line of JSON.
 
 - `article`: the article's script: Keras subclass, float64 pixels, best weights kept;
-- `keras`: plain `fit` of the functional model on float32 pixels;
-- `ours`, `ours-plain`: the library's own loop, the network computed on blocks or as Keras computes it;
-- `torch`: a usual eager loop of PyTorch on tensors in memory;
-- `limit`: the machine's large matrix product.
+- `keras`: Keras's `fit` of the functional model on float32 pixels; `keras-jit` with `jit_compile=True`, TensorFlow's
+  compiler XLA, and 100 steps for each call from Python;
+- `loops`: the library's training as it is by default; `loops-1-thread` in one thread; `loops-distorted` with elastic
+  distortions and averaged weights; `keras-engine`: the library's training by its other engine;
+- `torch`: a usual eager loop of PyTorch on tensors in memory; `torch-compile` the same with `torch.compile`;
+- `limit`: the machine's large matrix product; `layers`: single layers in one thread; `ready`: what the loops take to be
+  compiled.
 
 All train the same 61,706 parameters with Adam, on the CPU, in float32, with the same number of threads. An epoch's seconds
 are those of its shuffling and its steps; validation and saving are not in them. Each program imports only what it needs, so
@@ -28,8 +31,7 @@ import numpy as np
 
 SEED = 0
 PARAMETERS = 61_706
-MATRIX_SIDE = 2048
-MATRIX_REPEATS = 10
+STEPS_PER_EXECUTION = 100
 
 Epochs = list[dict[str, float]]
 
@@ -87,15 +89,21 @@ def _clock(epochs: Epochs, options: argparse.Namespace) -> Any:
 
 
 def _fit(
-    model: Any, pixels: dict, digits: dict, options: argparse.Namespace, *more: Any
+    model: Any,
+    pixels: dict,
+    digits: dict,
+    options: argparse.Namespace,
+    *more: Any,
+    **compiled: Any,
 ) -> Epochs:
-    """Train a Keras model with `fit`, validating after each epoch; `more` callbacks run too."""
+    """Train a Keras model with `fit`, validating after each epoch, with `more` callbacks; `compiled` goes to `compile`."""
     import keras
 
     epochs: Epochs = []
     accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
     loss = keras.losses.SparseCategoricalCrossentropy()
-    model.compile(keras.optimizers.Adam(0.001), loss, metrics=[accuracy])
+    adam = keras.optimizers.Adam(0.001)
+    model.compile(adam, loss, metrics=[accuracy], **compiled)
     model.fit(
         pixels["train"],
         digits["y_train"],
@@ -125,7 +133,9 @@ def article(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
     return {"epochs": epochs, "versions": versions}
 
 
-def keras_fit(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
+def keras_fit(
+    digits: dict, options: argparse.Namespace, **compiled: Any
+) -> dict[str, Any]:
     """Train the functional model with Keras's `fit`."""
     versions = use_tensorflow(options.threads)
     from lenet5lib import models
@@ -133,58 +143,98 @@ def keras_fit(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
     from lenet5lib.spec import LENET5
 
     pixels = {part: prepare(digits[f"x_{part}"]) for part in ("train", "val")}
-    epochs = _fit(models.build(LENET5, SEED), pixels, digits, options)
+    model = models.build(LENET5, SEED)
+    epochs = _fit(model, pixels, digits, options, **compiled)
     return {"epochs": epochs, "versions": versions}
+
+
+def keras_jit(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
+    """Train as `keras_fit`, compiled by XLA, with many steps for each call from Python."""
+    fast = {"jit_compile": True, "steps_per_execution": STEPS_PER_EXECUTION}
+    return keras_fit(digits, options, **fast)
 
 
 class _Reached(Exception):
     """Raised from the report of the library's training to end it."""
 
 
-def _train(splits: Any, options: argparse.Namespace, form: str) -> Epochs:
+def _train(digits: dict, options: argparse.Namespace, **asked: Any) -> Epochs:
     """Train with the library in a temporary folder and return the epochs of its record."""
     from lenet5lib import records, training
-    from lenet5lib.recipe import Recipe
+    from lenet5lib.data import Digits, Splits
+    from lenet5lib.loops import network
     from lenet5lib.spec import LENET5
 
+    network.limit_threads(options.threads)
+    train, val = (
+        Digits(digits[f"x_{part}"], digits[f"y_{part}"])
+        for part in ("train", "val")
+    )
+    # Training looks at no test digits.
+    splits = Splits(train, val, Digits(val.images[:0], val.labels[:0]), "benchmark")
     with tempfile.TemporaryDirectory() as folder:
 
         def stop(line: str) -> None:
             if reached(records.read(folder).epochs[-1]["val_accuracy"], options):
                 raise _Reached
 
-        asked = {"epochs": options.epochs, "recipe": Recipe(options.batch_size)}
+        asked |= {"epochs": options.epochs, "seed": SEED, "report": stop}
         with contextlib.suppress(_Reached):
-            training.train(
-                LENET5, splits, folder, **asked, seed=SEED, form=form, report=stop
-            )
-        return records.read(folder).epochs
-
-
-def ours(
-    digits: dict, options: argparse.Namespace, form: str = "blocks"
-) -> dict[str, Any]:
-    """Train with the library's own loop."""
-    versions = use_tensorflow(options.threads)
-    from lenet5lib.data import Digits, Splits
-
-    train, val = (
-        Digits(digits[f"x_{part}"], digits[f"y_{part}"])
-        for part in ("train", "val")
-    )
-    # Training looks at no test digits.
-    lines = _train(Splits(train, val, val.take([]), "benchmark"), options, form)
+            training.train(LENET5, splits, folder, **asked)
+        record = records.read(folder)
+    options.versions = record.sessions[-1]["versions"]
     epochs = []
-    for line in lines:
-        training = line["training_seconds"]
-        spans = training, line["seconds"] - training
+    for line in record.epochs:
+        spans = line["training_seconds"], line["seconds"] - line["training_seconds"]
         epochs.append(entry(*spans, line["val_accuracy"]))
-    return {"epochs": epochs, "versions": versions}
+    return epochs
 
 
-def ours_plain(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
-    """Train with the library's own loop, the network as Keras computes it."""
-    return ours(digits, options, form="plain")
+def loops(
+    digits: dict, options: argparse.Namespace, engine: str = "loops", **recipe: Any
+) -> dict[str, Any]:
+    """Train with the library, by default with its loops."""
+    from lenet5lib.recipe import Recipe
+
+    asked = {"recipe": Recipe(options.batch_size, **recipe), "engine": engine}
+    epochs = _train(digits, options, **asked)
+    return {"epochs": epochs, "versions": options.versions}
+
+
+def loops_1_thread(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
+    """Train with the library's loops in one thread."""
+    options.threads = 1
+    return loops(digits, options)
+
+
+def loops_distorted(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
+    """Train with the library's loops on digits distorted anew for each epoch, and average the weights."""
+    from lenet5lib.recipe import Distortion
+
+    bent = Distortion(
+        translation=1,
+        scaling=0.1,
+        squeezing=0.1,
+        shear=0.1,
+        rotation=8,
+        elastic=0.4,
+    )
+    return loops(digits, options, distortion=bent, average_decay=0.9997)
+
+
+def keras_engine(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
+    """Train with the library, Keras as its engine."""
+    use_tensorflow(options.threads)
+    return loops(digits, options, engine="keras")
+
+
+def ready(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the seconds until the library's loops have trained on two batches: what they take to be compiled or read."""
+    few = {name: array[: 2 * options.batch_size] for name, array in digits.items()}
+    options.epochs = 1
+    start = time.perf_counter()
+    found = loops(few, options)
+    return {"seconds": time.perf_counter() - start, "versions": found["versions"]}
 
 
 def _torch_lenet5() -> Any:
@@ -234,8 +284,10 @@ def _torch_accuracy(model, images, labels) -> float:
     return (chosen == labels).float().mean().item()
 
 
-def torch_eager(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
-    """Train with a usual eager loop of PyTorch on tensors in memory."""
+def torch_eager(
+    digits: dict, options: argparse.Namespace, compiled: bool = False
+) -> dict[str, Any]:
+    """Train with a usual loop of PyTorch on tensors in memory, eager or with the network compiled."""
     import torch
 
     torch.set_num_threads(options.threads)
@@ -248,6 +300,8 @@ def torch_eager(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
         for part in ("train", "val")
     )
     model = _torch_lenet5()
+    if compiled:
+        model = torch.compile(model)
     # 1e-7 is Keras's epsilon; PyTorch's own default is 1e-8.
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001, eps=1e-7)
     epochs: Epochs = []
@@ -263,27 +317,48 @@ def torch_eager(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
     return {"epochs": epochs, "versions": {"torch": torch.__version__}}
 
 
-def limit(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
-    """Measure the machine's large matrix product in GFLOP/s, several times after one to warm up."""
-    versions = use_tensorflow(options.threads)
-    import tensorflow as tf
+def torch_compiled(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
+    """Train with PyTorch, the network compiled by `torch.compile`."""
+    return torch_eager(digits, options, compiled=True)
 
-    left, right = (tf.random.normal((MATRIX_SIDE, MATRIX_SIDE)) for _ in range(2))
-    rates = []
-    for _ in range(1 + MATRIX_REPEATS):
-        start = time.perf_counter()
-        tf.matmul(left, right)[0, 0].numpy()
-        rates.append(2e-9 * MATRIX_SIDE**3 / (time.perf_counter() - start))
-    return {"gflops": rates[1:], "versions": versions}
+
+def limit(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the machine's large matrix product in GFLOP/s, by NumPy and by TensorFlow."""
+    versions = use_tensorflow(options.threads)
+    from lenet5lib import speed
+
+    rates = {by: 1e-9 * speed.matrix_rate(by=by) for by in ("numpy", "tensorflow")}
+    return {"gflops": rates, "versions": versions}
+
+
+def layers(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure each layer, the optimizer, the matrix product and copying, all in one thread."""
+    versions = use_tensorflow(1)
+    from lenet5lib import speed
+    from lenet5lib.spec import LENET5
+
+    numbers = {
+        "gflops": 1e-9 * speed.matrix_rate(by="tensorflow"),
+        "gigabytes_per_second": 1e-9 * speed.memory_rate(),
+        "layers": speed.layer_rates(LENET5),
+        "adam_microseconds": 1e6 * speed.adam_seconds(PARAMETERS),
+    }
+    return numbers | {"versions": versions}
 
 
 PROGRAMS = {
     "article": article,
     "keras": keras_fit,
-    "ours": ours,
-    "ours-plain": ours_plain,
+    "keras-jit": keras_jit,
+    "loops": loops,
+    "loops-1-thread": loops_1_thread,
+    "loops-distorted": loops_distorted,
+    "keras-engine": keras_engine,
     "torch": torch_eager,
+    "torch-compile": torch_compiled,
     "limit": limit,
+    "layers": layers,
+    "ready": ready,
 }
 
 

@@ -1,4 +1,4 @@
-"""Measure training side by side: the article's script, Keras, ours, PyTorch, the machine's limit. `make bench` runs this.
+"""Measure training side by side: the article's script, Keras, PyTorch, the loops. `make bench` runs this.
 
 Each program runs in a process of its own (`programs.py`), once a round, in an order that moves on by one each round, so that
 a change in the machine's speed meets all of them. Prints a table and writes all numbers as JSON.
@@ -30,15 +30,21 @@ HERE = Path(__file__).parent
 GOAL = 0.985
 MOST_EPOCHS = 40
 VALIDATION = 5_000
-INFORMATION = ("ours-plain-32", "ours-plain-128")
+MEASURED = ("limit", "layers", "ready")
+"""What is measured beside the programs that train."""
+KINDS = {
+    "article": (32,),
+    **dict.fromkeys(("keras", "keras-jit", "loops", "torch"), (32, 128)),
+    **dict.fromkeys(("torch-compile", "keras-engine", "loops-1-thread"), (32, 128)),
+    "loops-distorted": (32,),
+}
+"""The programs that train, and their batch sizes."""
 NAMES = (
-    "limit",
-    "article-32",
-    *(f"{kind}-{size}" for kind in ("keras", "ours") for size in (32, 128)),
-    *INFORMATION,
-    "torch-32",
-    "torch-128",
+    *MEASURED,
+    *(f"{kind}-{size}" for kind, sizes in KINDS.items() for size in sizes),
 )
+TO_GOAL = ("article", "keras", "loops", "torch")
+"""The kinds of programs that also train until an accuracy is reached."""
 
 
 class BenchmarkError(Exception):
@@ -96,6 +102,11 @@ def parser() -> Parser:
         action=argparse.BooleanOptionalAction,
         help="switch TensorFlow's oneDNN operations on or off; default: as TensorFlow finds the processor",
     )
+    add(
+        "--avx2",
+        action="store_true",
+        help="compile the loops as for a processor without AVX-512, which is simulated so",
+    )
     add("--digits", type=at_least(12), help="only the first so many, to try it out")
     add(
         "--torch-python", type=Path, metavar="PATH", help="interpreter with PyTorch"
@@ -123,18 +134,50 @@ def torch_python(options: argparse.Namespace) -> Path | None:
     return options.torch_python
 
 
+def compiles(options: argparse.Namespace) -> bool:
+    """Return whether `torch.compile` works in the interpreter with PyTorch: it needs a C++ compiler, too."""
+    code = "import torch; torch.compile(torch.nn.Linear(2, 2))(torch.ones(1, 2))"
+    command = [options.python, "-c", code]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
 def chosen(options: argparse.Namespace) -> tuple[list[str], list[str]]:
     """Return the programs to run, and the notes on what is left out.
 
     Raises:
         BenchmarkError: nothing can be run.
     """
-    wanted = [name for name in NAMES if not options.only or name in options.only]
-    names = [n for n in wanted if options.python or not n.startswith("torch")]
-    note = "PyTorch is left out: it is not installed here (benchmarks/requirements.txt)"
+    names = [name for name in NAMES if not options.only or name in options.only]
+    notes = []
+    reasons = {
+        "torch": "PyTorch is left out: it is not installed here (benchmarks/requirements.txt)",
+        "torch-compile": "torch.compile is left out: it does not work here; it needs a C++ compiler",
+    }
+    for start, reason in reasons.items():
+        kept = [name for name in names if not name.startswith(start)]
+        if kept == names:
+            continue
+        missing = options.python is None
+        if missing or (start == "torch-compile" and not compiles(options)):
+            names = kept
+            notes.append(reason)
     if not names:
-        raise BenchmarkError(f"{note}. Name its interpreter with --torch-python.")
-    return names, [note] if len(names) < len(wanted) else []
+        raise BenchmarkError(
+            f"{notes[0]}. Name its interpreter with --torch-python."
+        )
+    return names, notes
+
+
+def without_avx512() -> str:
+    """Return this processor's features, as numba takes them, without AVX-512."""
+    from llvmlite import binding
+
+    features = binding.get_host_cpu_features()
+    wanted = {
+        name: has and not name.startswith(("avx512", "evex", "amx", "avx10"))
+        for name, has in features.items()
+    }
+    return ",".join(f"{'+' if has else '-'}{name}" for name, has in wanted.items())
 
 
 def save_digits(path: Path, train: data.Digits, validation: data.Digits) -> Path:
@@ -147,22 +190,36 @@ def save_digits(path: Path, train: data.Digits, validation: data.Digits) -> Path
 
 
 def child(
-    name: str, options: argparse.Namespace, *arguments: Any
+    name: str,
+    options: argparse.Namespace,
+    *arguments: Any,
+    cache: Path | None = None,
 ) -> dict[str, Any]:
     """Run one program in a process of its own and return what it measured.
+
+    Args:
+        name: of `NAMES`.
+        options: of the command line.
+        arguments: further ones for the program.
+        cache: where numba keeps machine code; None for where it usually does.
 
     Raises:
         BenchmarkError: it failed; the last line that it wrote is in the text.
     """
-    kind, _, batch_size = (
-        name.rpartition("-") if name != "limit" else (name, "", 32)
-    )
-    python = options.python if kind == "torch" else sys.executable
+    kind, batch_size = name, 32
+    if name not in MEASURED:
+        kind, _, batch_size = name.rpartition("-")
+    python = options.python if kind.startswith("torch") else sys.executable
     command = [python, HERE / "programs.py", kind, "--batch-size", batch_size]
     command += ["--threads", options.threads, *arguments]
-    environment = dict(os.environ)
+    environment = dict(os.environ) | {"OPENBLAS_NUM_THREADS": str(options.threads)}
     if options.onednn is not None:
         environment["TF_ENABLE_ONEDNN_OPTS"] = str(int(options.onednn))
+    if options.avx2:
+        environment["NUMBA_CPU_NAME"] = "haswell"
+        environment["NUMBA_CPU_FEATURES"] = without_avx512()
+    if cache is not None:
+        environment["NUMBA_CACHE_DIR"] = str(cache)
     others = load.Others()
     done = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, env=environment
@@ -178,23 +235,38 @@ def measure(
     names: list[str], options: argparse.Namespace, path: Path
 ) -> dict[str, list[dict]]:
     """Run every program once a round and return its answers in the order of the rounds."""
-    answers: dict[str, list[dict]] = {name: [] for name in names}
+    answers: dict[str, list[dict]] = {name: [] for name in names if name != "ready"}
+    order = list(answers)
     for number in range(options.rounds):
-        shift = number % len(names)
-        for name in names[shift:] + names[:shift]:
+        shift = number % len(order) if order else 0
+        for name in order[shift:] + order[:shift]:
             answer = child(
                 name, options, "--data", path, "--epochs", options.epochs
             )
             answers[name].append(answer)
             if name == "limit":
-                text = f"{max(answer['gflops']):.0f} GFLOP/s"
+                text = f"{max(answer['gflops'].values()):.0f} GFLOP/s"
+            elif name == "layers":
+                text = f"{answer['gflops']:.0f} GFLOP/s in one thread"
             else:
                 seconds = [epoch["seconds"] for epoch in answer["epochs"]]
-                text = f"{median(seconds[1:]):.3f} s an epoch (first {seconds[0]:.2f} s)"
+                text = (
+                    f"{median(seconds[1:]):.3f} s/epoch (first {seconds[0]:.2f} s)"
+                )
             print(
                 f"round {number + 1}/{options.rounds}  {name}: {text}", flush=True
             )
     return answers
+
+
+def compile_seconds(options: argparse.Namespace, path: Path) -> dict[str, float]:
+    """Return the seconds until the loops are ready: with nothing kept of an earlier process, and from what it kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        first, later = (
+            child("ready", options, "--data", path, cache=Path(folder))["seconds"]
+            for _ in range(2)
+        )
+    return {"first": first, "from_cache": later}
 
 
 def to_goal(
@@ -203,7 +275,7 @@ def to_goal(
     """Train every program once until the validation accuracy is reached."""
     found = {}
     for name in names:
-        if name == "limit" or name in INFORMATION:
+        if name in MEASURED or name.rpartition("-")[0] not in TO_GOAL:
             continue
         asked = ("--data", path, "--epochs", MOST_EPOCHS, "--goal", GOAL)
         run = found[name] = results.accuracy(child(name, options, *asked), GOAL)
@@ -245,48 +317,59 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
         # Validation is timed apart here and chooses nothing, so a slice of the training set serves.
         save_digits(path, train, train.take(slice(VALIDATION)))
         answers = measure(names, options, path)
+        compiling = compile_seconds(options, path) if "ready" in names else {}
         splits = data.split(data.Dataset(train, dataset.test, dataset.source))
         save_digits(path, splits.train, splits.validation)
         accuracy = to_goal(names, options, path) if options.accuracy else {}
-    result = numbers(answers, len(train)) | {"accuracy": accuracy}
+    result = numbers(answers, len(train)) | {
+        "compile_seconds": compiling,
+        "accuracy": accuracy,
+    }
     return {
         "data": {"source": dataset.source, "training_digits": len(train)},
-        "machine": machine(answers, options.threads),
+        "machine": machine(answers, options),
         "settings": {
             name: getattr(options, name) for name in ("rounds", "epochs", "onednn")
         },
         "notes": notes,
-        "flop_a_training_image": results.flop(),
+        "flop_per_training_image": results.flop(),
         **result,
         "disturbed": results.disturbed(result),
     }
 
 
-def machine(answers: dict[str, list[dict]], threads: int) -> dict[str, Any]:
-    """Return the facts on which the numbers depend: processor, threads, system, versions."""
+def machine(
+    answers: dict[str, list[dict]], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Return the facts on which the numbers depend: processor, threads, system, versions, what was simulated."""
     versions: dict[str, str] = {}
     for rounds in answers.values():
         versions |= rounds[0]["versions"]
     return {
         "cpu": cpu(),
-        "threads": threads,
+        "threads": options.threads,
         "system": f"{platform.system()} {platform.machine()}",
         "versions": versions,
+        "simulated": "The loops are compiled as for a processor without AVX-512: simulated"
+        if options.avx2
+        else "",
     }
 
 
 def numbers(answers: dict[str, list[dict]], digits: int) -> dict[str, Any]:
-    """Return the limit, each program's numbers and the ratios."""
+    """Return the limits, each program's numbers, the ratios and the goals."""
     limit = results.limit(answers.get("limit", []))
     programs = {
-        name: results.program(name, rounds, digits, limit)
+        name: results.program(rounds, digits, limit)
         for name, rounds in answers.items()
-        if name != "limit"
+        if name not in MEASURED
     }
     return {
         "limit": limit,
+        "layers": results.layers(answers.get("layers", [])),
         "programs": programs,
         "ratios": results.ratios(programs),
+        "goals": results.goals(programs),
     }
 
 

@@ -11,15 +11,18 @@ from __future__ import annotations
 import hashlib
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
-import keras
 import numpy as np
 import pandas as pd
 
-from lenet5lib import files, models
+from lenet5lib import files
 from lenet5lib.records import Record, RecordError
 from lenet5lib.spec import Architecture
+
+if TYPE_CHECKING:
+    import keras
 
 LAST, BEST = "last.weights.h5", "best.weights.h5"
 PREVIOUS = "previous.weights.h5"
@@ -44,18 +47,39 @@ def save(
     with_optimizer: bool = True,
     previous: Path | None = None,
 ) -> None:
-    """Save weights, optimizer (unless told otherwise) and record (or its JSON text) as one file, in one step.
+    """Save a Keras model's weights, its optimizer (unless told otherwise) and a record as one file; see `write`."""
+    write(keras_contents(model, with_optimizer), record, path, previous)
+
+
+def keras_contents(model: keras.Model, with_optimizer: bool = True) -> bytes:
+    """Return a Keras model's weights file, with the optimizer or without."""
+    import keras
+
+    if not with_optimizer:  # The same layers in a model that was not compiled.
+        model = keras.Model(model.inputs, model.outputs)
+    memory = Memory()
+    model.save_weights(memory)
+    return memory.getvalue()
+
+
+def write(
+    contents: bytes, record: Record | str, path: Path, previous: Path | None = None
+) -> None:
+    """Write a weights file with a record (or its JSON text) in it, in one step.
 
     With `previous`, what `path` held before is kept under that name: the new file is on the disk before the older one is
     given up, so that at every instant two whole checkpoints are there.
 
+    Args:
+        contents: of a weights file, as Keras or `weights_file` writes it.
+        record: of the run.
+        path: the file to write.
+        previous: a name for what is there now.
+
     Raises:
         CheckpointError: the disk is full or the folder cannot be written to; an earlier file at `path` is left whole.
     """
-    if not with_optimizer:  # The same layers in a model that was not compiled.
-        model = keras.Model(model.inputs, model.outputs)
-    memory = _Memory()
-    model.save_weights(memory)
+    memory = Memory(contents)
     with h5py.File(memory, "r+") as file:
         text = record if isinstance(record, str) else record.to_json()
         file.attrs[RECORD_ATTRIBUTE] = _chunks(text)
@@ -72,7 +96,7 @@ def save(
         ) from error
 
 
-class _Memory(io.BytesIO):
+class Memory(io.BytesIO):
     """A weights file in memory: on a full disk HDF5 cannot close its file again, and crashes the program at exit."""
 
     def __str__(self) -> str:
@@ -117,6 +141,8 @@ def load(model: keras.Model, path: Path) -> Record:
         CheckpointError: missing, cut short, altered, or of another architecture; the file is left as it is.
     """
     memory, record = _read(path)
+    from lenet5lib import models
+
     try:
         models.confirm(model, Architecture.from_dict(record.config["architecture"]))
         if model.compiled:
@@ -129,6 +155,16 @@ def load(model: keras.Model, path: Path) -> Record:
     return record
 
 
+def read(path: Path) -> tuple[bytes, Record]:
+    """Verify a checkpoint and return its weights file and its record.
+
+    Raises:
+        CheckpointError: missing, cut short or altered.
+    """
+    memory, record = _read(path)
+    return memory.getvalue(), record
+
+
 def read_record(path: Path) -> Record:
     """Verify a checkpoint and return the record in it, leaving the weights alone.
 
@@ -138,7 +174,7 @@ def read_record(path: Path) -> Record:
     return _read(path)[1]
 
 
-def _read(path: Path) -> tuple[_Memory, Record]:
+def _read(path: Path) -> tuple[Memory, Record]:
     """Return a checkpoint's weights file and its record, verified: HDF5 given damaged bytes can crash the program.
 
     Raises:
@@ -155,7 +191,7 @@ def _read(path: Path) -> tuple[_Memory, Record]:
             f"cannot read the checkpoint {path}: {error.strerror}. Make it readable."
         ) from None
     length = len(_seal(b""))
-    memory, seal = _Memory(contents[:-length]), contents[-length:]
+    memory, seal = Memory(contents[:-length]), contents[-length:]
     if not seal.startswith(SEAL):
         came = f"{len(contents):,} bytes, expected a digest at the end; it was cut short, or another program wrote it"
         raise DamagedError(_damaged(path, came))

@@ -35,7 +35,7 @@ def train(options: argparse.Namespace) -> None:
     dataset = data.load_digits(options.data or "auto")
     splits = data.divide(dataset, options.all_digits, options.small)
 
-    # TensorFlow starts after the data, so that a wrong file is named at once.
+    # What trains is loaded after the data, so that a wrong file is named at once.
     from lenet5lib import training
 
     run = training.train(
@@ -46,7 +46,7 @@ def train(options: argparse.Namespace) -> None:
         recipe=_recipe(options),
         seed=options.seed,
         resume=options.resume,
-        form=options.form,
+        engine=options.engine,
         save_minutes=options.save_minutes,
         save_steps=options.save_steps,
         watch_test=options.watch_test,
@@ -77,6 +77,7 @@ def _recipe(options: argparse.Namespace) -> recipe.Recipe:
         rubbish_distance=options.rubbish_distance,
         optimizer=options.optimizer,
         damping=options.damping,
+        momentum=options.momentum,
     )
 
 
@@ -133,7 +134,7 @@ def evaluate(options: argparse.Namespace) -> None:
                 f"{', with other digits' if dataset.source == record.source else ''}. "
                 "Name the file of test digits with --data."
             )
-    model = training.load_model(options.run_dir, name)
+    model = training.load(options.run_dir, name, options.engine)
     result = evaluation.evaluate(model, dataset.test)
     epoch = len(record.epochs) if options.last else record.best["epoch"]
     print(f"Trained on {record.source}, epoch {epoch}; tested on {dataset.source}.")
@@ -144,20 +145,20 @@ def predict(options: argparse.Namespace) -> None:
     """Print the digit that the network sees in each image, and the ten probabilities."""
     import numpy as np
 
-    from lenet5lib import images, models
+    from lenet5lib import images
 
-    # TensorFlow starts after the images, so that a wrong one is named at once.
+    # The network is loaded after the images, so that a wrong one is named at once.
     digits = np.stack([images.read_digit(path) for path in options.images])
 
-    from lenet5lib import export, records, training
+    from lenet5lib import evaluation, export, records, training
 
     if options.run_dir is None:
         path = export.recorded()
     else:
         record = records.read(options.run_dir)
         path = options.run_dir / training.weights_to_use(record)
-    model = training.load_model(path.parent, path.name)
-    probabilities = models.predict(model, digits)
+    model = training.load(path.parent, path.name, options.engine)
+    probabilities = evaluation.predict(model, digits)
     print(export.about(path)["text"])
     for path, row in zip(options.images, probabilities, strict=True):
         shares = "  ".join(
@@ -236,6 +237,14 @@ def parser() -> argparse.ArgumentParser:
             "--small", type=_positive, nargs=2, metavar=("N", "M"), help=text
         )
 
+    def add_engine(added: argparse.ArgumentParser) -> None:
+        added.add_argument(
+            "--engine",
+            choices=("loops", "keras"),
+            default="loops",
+            help="what computes the network (default: loops)",
+        )
+
     add_architecture(command_of(describe, run_dir=False))
     added = command_of(train)
     add_architecture(added)
@@ -283,9 +292,16 @@ def parser() -> argparse.ArgumentParser:
     )
     added.add_argument(
         "--optimizer",
-        choices=("adam", "levenberg-marquardt"),
+        choices=("adam", "sgd", "levenberg-marquardt"),
         default="adam",
-        help="Adam (default), or the stochastic diagonal Levenberg–Marquardt of the paper",
+        help="Adam (default), gradient descent, or the stochastic diagonal Levenberg–Marquardt of the paper",
+    )
+    added.add_argument(
+        "--momentum",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="of gradient descent (default: 0)",
     )
     added.add_argument(
         "--damping",
@@ -317,10 +333,9 @@ def parser() -> argparse.ArgumentParser:
         help="initial weights and order (default: 0)",
     )
     added.add_argument(
-        "--form",
-        choices=("auto", "plain", "blocks"),
-        default="auto",
-        help="how the network is computed: as Keras does, on blocks, or whichever is faster here (default: auto)",
+        "--engine",
+        choices=("loops", "keras"),
+        help="what trains: the library's compiled loops, or Keras (default: loops; Keras where they cannot)",
     )
     added.add_argument(
         "--save-minutes",
@@ -386,7 +401,10 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the last epoch's weights, not those that were best on validation",
     )
-    command_of(predict, needed=False).add_argument(
+    add_engine(added)
+    added = command_of(predict, needed=False)
+    add_engine(added)
+    added.add_argument(
         "images",
         type=Path,
         nargs="+",
@@ -441,6 +459,8 @@ def command(record: records.Record, run_dir: str, width: int | None = None) -> s
         words += ["--learning-rate", rate]
     if chosen.optimizer != "adam":
         words += ["--optimizer", chosen.optimizer]
+    if chosen.momentum:
+        words += ["--momentum", chosen.momentum]
     if chosen.damping:
         words += ["--damping", chosen.damping]
     if chosen.weight_decay:

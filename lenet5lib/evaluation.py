@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, sem
-from scipy.stats import t as student_t
-from sklearn.metrics import confusion_matrix
 
 from lenet5lib.data import CLASSES, Digits
+from lenet5lib.loops.network import Network
+from lenet5lib.losses import probabilities
 from lenet5lib.recipe import Distortion, Recipe
 from lenet5lib.records import (
     TEST_METRICS,
@@ -67,6 +66,8 @@ class Evaluation:
 
     def confusion(self) -> pd.DataFrame:
         """Return the confusion matrix: a row for each label, a column for each answer, counts in the cells."""
+        from sklearn.metrics import confusion_matrix  # It takes long to load.
+
         matrix = confusion_matrix(
             self.labels, self.predictions, labels=range(CLASSES)
         )
@@ -120,6 +121,8 @@ def error_interval(
         raise ValueError(
             f"wrong is {wrong} of {count}; expected 0 to the count, and a count above 0. Check the order."
         )
+    from scipy.stats import binomtest  # It takes long to load.
+
     interval = binomtest(int(wrong), int(count)).proportion_ci(
         confidence, method="wilson"
     )
@@ -169,7 +172,9 @@ def mean_interval(
         raise ValueError(
             f"{len(values)} values; expected 2 or more, since one has no spread. Train with more seeds."
         )
-    half = student_t.ppf((1 + confidence) / 2, len(values) - 1) * sem(values)
+    from scipy import stats  # It takes long to load.
+
+    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
     return float(values.mean() - half), float(values.mean() + half)
 
 
@@ -378,6 +383,8 @@ def mcnemar(before: np.ndarray, after: np.ndarray) -> McNemar:
     only_before = int((before & ~after).sum())
     only_after = int((after & ~before).sum())
     differing = only_before + only_after
+    from scipy.stats import binomtest
+
     p = binomtest(only_before, differing).pvalue if differing else 1.0
     return McNemar(only_before, only_after, float(p))
 
@@ -394,8 +401,22 @@ def _require_same_digits(
         )
 
 
+def predict(model: keras.Model | Network, images: np.ndarray) -> np.ndarray:
+    """Return a network's probabilities for uint8 images (n, 28, 28): (n, classes).
+
+    Args:
+        model: a Keras model, or a network of loops; both give the same to a millionth.
+        images: uint8 (n, 28, 28).
+    """
+    if isinstance(model, Network):
+        return probabilities(model.architecture, model.predict(images))
+    from lenet5lib import models
+
+    return models.predict(model, images)
+
+
 def evaluate(
-    model: keras.Model,
+    model: keras.Model | Network,
     digits: Digits,
     looks: int = 1,
     distortion: Distortion | None = None,
@@ -403,7 +424,7 @@ def evaluate(
     """Return the model's answers on these digits.
 
     Args:
-        model: any that reads one map.
+        model: a Keras model that reads one map, or a network of loops.
         digits: what to read.
         looks: how often it looks at each digit. Once, it sees the digit as it is; more often, as many distorted copies of
             it, the same in every call, and the probabilities are their mean.
@@ -413,7 +434,6 @@ def evaluate(
         ValueError: several looks without a distortion, or a number that is not positive.
     """
     from lenet5lib import distortions
-    from lenet5lib.models import predict
 
     require_size("looks", looks)
     if looks == 1:

@@ -15,11 +15,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from lenet5lib import checkpoint, data, evaluation, files, ladder, records, training
 from lenet5lib.data import Dataset, Splits
 from lenet5lib.ladder import Variant
+from lenet5lib.loops import network
 from lenet5lib.recipe import Recipe
 from lenet5lib.spec import require_choice
 from lenet5lib.training import RunError
@@ -71,7 +70,7 @@ def test_result(folder: Path, weights: str, dataset: Dataset, looks: int) -> str
         dataset: whose test digits are read.
         looks: at each digit; more than one are at copies that are distorted as in the training.
     """
-    model = training.load_model(folder, weights)
+    model = training.load(folder, weights)
     recipe = Recipe.from_dict(records.read(folder).config)
     found = evaluation.evaluate(model, dataset.test, looks, recipe.distortion)
     wrong = [
@@ -182,8 +181,7 @@ def run_one(
     Raises:
         ValueError: no run of this name.
     """
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    network.limit_threads(threads)
     known = {
         _name(variant, seed): (variant, seed, looks)
         for variant, seed, looks in ladder.runs(ladder.rungs_named(), seeds)

@@ -12,12 +12,11 @@ import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
-from lenet5lib import arithmetic, checkpoint, ladder, models, records, training
+from lenet5lib import arithmetic, checkpoint, ladder, records, training
 from lenet5lib.spec import (
     ARCHITECTURES,
     PIXELS,
@@ -28,6 +27,9 @@ from lenet5lib.spec import (
     Pool,
     pair,
 )
+
+if TYPE_CHECKING:
+    import keras
 
 FORMAT = 1
 NETWORK, SAMPLES = "LENET5_NETWORK", "LENET5_SAMPLES"
@@ -294,8 +296,13 @@ def from_checkpoint(
         CheckpointError: missing or damaged.
     """
     origin = about(path)
-    model = training.load_model(path.parent, path.name)
-    return model.architecture, model.get_weights(), origin
+    architecture, weights = training.load_weights(path)
+    found = [
+        array
+        for layer in architecture.layers
+        for array in weights.get(layer.name, ())
+    ]
+    return architecture, found, origin
 
 
 def model_of(script_text: str) -> keras.Model:
@@ -304,6 +311,8 @@ def model_of(script_text: str) -> keras.Model:
     Raises:
         ExportError: another script.
     """
+    from lenet5lib import models
+
     architecture, weights, _ = read_script(script_text)
     model = models.build(architecture)
     model.set_weights(weights)

@@ -225,6 +225,19 @@ def posterior(distances: np.ndarray, j: float = RUBBISH_DISTANCE) -> np.ndarray:
     return found
 
 
+def probabilities(
+    architecture: Architecture | None, outputs: np.ndarray
+) -> np.ndarray:
+    """Return a network's outputs (n, classes) as probabilities.
+
+    Those of a softmax are probabilities. Of an RBF output's distances the posterior is taken, see `posterior`: its largest
+    value is that of the smallest distance, and a row sums to less than 1.
+    """
+    if architecture and isinstance(architecture.layers[-1], RBF):
+        return posterior(outputs)
+    return outputs
+
+
 def for_keras(loss: Loss) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Return a loss as `model.compile` takes it: Keras makes a scope of a loss's name, and a scope's name has no spaces."""
     return loss.__call__

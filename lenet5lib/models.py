@@ -13,10 +13,11 @@ from math import prod
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 from keras import layers as keras_layers
 
-from lenet5lib import arithmetic, blocks, codes, layers, losses
-from lenet5lib.data import prepare, require_inputs
+from lenet5lib import arithmetic, codes, layers, losses
+from lenet5lib.data import fit, prepare, require_inputs
 from lenet5lib.paper import PAPER
 from lenet5lib.recipe import usual_initial
 from lenet5lib.spec import (
@@ -435,8 +436,6 @@ def predict(
 ) -> np.ndarray:
     """Return the model's probabilities for images: (n, 10).
 
-    A model that `build` made is computed in the form that is fast here, see `blocks`; any other as Keras computes it.
-
     Args:
         model: any that reads one map.
         images: uint8 (n, 28, 28); or, prepared already, float (n, height, width, 1) in the network's scale.
@@ -453,30 +452,35 @@ def predict(
         scale = architecture.scale if architecture else PIXELS
         require_inputs(images, model.input_shape[1:], scale)
         batches = range(0, len(images), batch_size)
-        outputs = np.concatenate(
+        found = np.concatenate(
             [model(images[n : n + batch_size], training=False) for n in batches]
         )
     else:
-        form = (
-            blocks.choose(model, architecture, "auto")
-            if architecture
-            else blocks.PlainForm(model)
-        )
-        outputs = form.predict(form.arrange(images), batch_size)
-    return probabilities(architecture, outputs)
+        found = outputs(model, images, batch_size)
+    return losses.probabilities(architecture, found)
 
 
-def probabilities(
-    architecture: Architecture | None, outputs: np.ndarray
+def outputs(
+    model: keras.Model, images: np.ndarray, batch_size: int = 1000
 ) -> np.ndarray:
-    """Return a network's outputs (n, 10) as probabilities.
+    """Return a model's output for uint8 images (n, 28, 28): float32 (n, units), probabilities or distances."""
+    architecture = getattr(model, "architecture", None)
+    scale = architecture.scale if architecture else PIXELS
+    pixels = fit(images, model.input_shape[1:])[..., np.newaxis]
+    batches = range(0, len(pixels), batch_size)
+    return np.concatenate(
+        [
+            model(scaled(tf.constant(pixels[n : n + batch_size]), scale))
+            for n in batches
+        ]
+    )
 
-    Those of a softmax are probabilities. Of an RBF output's distances the posterior is taken, see `losses.posterior`: its
-    largest value is that of the smallest distance, and a row sums to less than 1.
-    """
-    if architecture and isinstance(architecture.layers[-1], RBF):
-        return losses.posterior(outputs)
-    return outputs
+
+def scaled(pixels: tf.Tensor, scale: tuple[float, float]) -> tf.Tensor:
+    """Return uint8 pixels as a network takes them: background and ink become the two values of its scale."""
+    low, high = scale
+    share = tf.cast(pixels, tf.float32) / 255.0
+    return share if (low, high) == PIXELS else low + (high - low) * share
 
 
 def activations(model: keras.Model, image: np.ndarray) -> dict[str, np.ndarray]:

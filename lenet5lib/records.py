@@ -41,8 +41,7 @@ class Record:
             with `val_`, those of a test set that was watched with `test_`), its seconds with validation and without, and
             `steps`: pairs of (steps done, mean loss over the last 100).
         sessions: for each start of the program: `after_epoch`, the epoch it went on from; `after_steps`, the steps of the
-            next epoch that were done already; the form in which the network was computed; the versions of the packages; the
-            number of threads.
+            next epoch that were done already; the engine; the versions of the packages; the number of threads.
         best: the epoch of the lowest validation loss, and that loss; epoch 0 before any.
         partial: of an epoch that was saved before its end: its number, the calls done, each with its sum of losses, the
             digits right so far, `steps` and seconds as above; None between epochs.

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from lenet5lib import checkpoint, models, records, training
+from lenet5lib import checkpoint, keras_engine, models, records, training
 from lenet5lib.data import Splits, prepare
 from lenet5lib.recipe import Plateau, Recipe
 from lenet5lib.spec import Architecture, Dense, Dropout, Flatten
@@ -258,6 +258,7 @@ def _ours(splits: Splits, folder: Path) -> list[bool]:
             epochs=epochs,
             recipe=recipe,
             seed=SEED,
+            engine="keras",
             report=None,
         )
 
@@ -267,7 +268,7 @@ def _ours(splits: Splits, folder: Path) -> list[bool]:
         _bytes(stopped.model.optimizer.variables),
     )
     fresh = models.build(NETWORK, seed=SEED + 1)
-    training.compile_model(fresh, recipe)
+    keras_engine.compile_model(fresh, recipe)
     record = checkpoint.load(fresh, stopped.run_dir / checkpoint.LAST)
     resumed = train("stopped", EPOCHS)
     count = len(splits.train)

@@ -1,72 +1,63 @@
-"""Where the time of training goes: the work counted, this machine's limits measured, a recorded benchmark read.
+"""Where the time of training goes: work counted, this machine and the loops measured, a recorded benchmark read.
 
-Nothing here makes training faster; that is `blocks`. Whole programs are measured side by side by `benchmarks/`, outside the
-library, which takes its counts from here. Chapter 14 is about this module.
+Whole programs are measured side by side by `benchmarks/`, outside the library, which takes its counts and the measuring of
+single layers from here. TensorFlow is imported only by the functions that measure it. Chapter 14 is about this module.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import time
-from collections.abc import Callable
-from math import prod
+from collections.abc import Callable, Sequence
+from math import gcd, prod
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
-from lenet5lib import arithmetic, blocks, records
-from lenet5lib.spec import Architecture, Conv, pair, require_choice
+from lenet5lib import arithmetic, records
+from lenet5lib.arithmetic import Shape
+from lenet5lib.loops import backward, compiled, forward, network, steps, update
+from lenet5lib.loops.compiled import specialise
+from lenet5lib.loops.plan import AT_ONCE
+from lenet5lib.spec import LENET5, Architecture, Conv, Layer, pair
 
-FORMS = ("plain", "blocks")
 FLOAT_BYTES = 4
+CACHE_LINE = 64
+"""Bytes that come from memory together. Vectors that lie across two lines cost two accesses, so arrays begin at a line."""
+
+STEPS = {
+    "plain Python": (steps.plain, False),
+    "compiled": (steps.plain, False),
+    "examples innermost": (steps.innermost, True),
+    "kernel row at once": (forward.convolve, True),
+    "two channels at once": (steps.two_channels, True),
+    "kernel row, all threads": (steps.groups, True),
+}
+"""The steps of chapter 14 by name: the function, and whether examples stand innermost in its arrays."""
+SHARED = 8
+"""Groups that the threads share in the last step."""
 
 
-def macs(architecture: Architecture, form: str = "plain") -> dict[str, int]:
-    """Return the forward multiply–accumulates of each layer that has any, for one digit.
+def macs(architecture: Architecture) -> dict[str, int]:
+    """Return the forward multiply–accumulates of each layer that has any, for one example.
 
-    Args:
-        architecture: the network.
-        form: "plain", those of the network itself; "blocks", those that the block form executes, which multiplies by the
-            zeros of its kernels too.
-
-    >>> from lenet5lib.spec import LENET5
-    >>> macs(LENET5)["C1"], macs(LENET5, "blocks")["C1"]
-    (117600, 301056)
+    >>> macs(LENET5)["C1"]
+    117600
     """
-    require_choice("form", form, FORMS)
-    found = {row.layer: row.macs for row in arithmetic.table(architecture)}
-    if form == "blocks":
-        for name, rows, window, places in _products(architecture):
-            found[name] = rows * window * places
-    return {layer: count for layer, count in found.items() if count}
-
-
-def _products(architecture: Architecture) -> list[tuple[str, int, int, int]]:
-    """Return for each convolution on blocks its matrix product: name, rows, values of a window, windows of a digit."""
-    inputs = {
-        layer.name: shape for layer, shape, _ in arithmetic.walk(architecture)
+    return {
+        row.layer: row.macs for row in arithmetic.table(architecture) if row.macs
     }
-    return [
-        (
-            conv.name,
-            prod(side.block for side in sides) * conv.maps,
-            prod(side.taps * side.block for side in sides) * inputs[conv.name][2],
-            prod(side.blocks for side in sides),
-        )
-        for conv, _, sides in blocks.plan(architecture)
-    ]
 
 
 def training_flop(forward: dict[str, int]) -> int:
-    """Return the FLOP of one digit's training step, forward and backward, from the layers' forward MACs in order.
+    """Return the FLOP of one example's training step, forward and backward, from the layers' forward MACs in order.
 
     One MAC is 2 FLOP. The backward pass computes for each layer the gradient of its weights and that of its input, each as
-    many MACs as the forward pass; the first layer's input needs no gradient. Biases, activations, pooling, the optimizer and
-    the making of block kernels are left out.
+    many MACs as the forward pass; the first layer's input needs no gradient. Biases, activations, pooling and the optimizer
+    are left out.
 
-    >>> from lenet5lib.spec import LENET5
     >>> training_flop(macs(LENET5))
     2263920
     """
@@ -78,8 +69,8 @@ def work(architecture: Architecture, batch_size: int) -> pd.DataFrame:
     """Return the forward work of each layer that multiplies, for one batch.
 
     Returns:
-        A row a layer: `MACs`; `bytes`, of the float32 values that it must read and write at least once (input, weights,
-        output); `FLOP a byte`, the ratio of 2 × MACs to these bytes.
+        A row for each layer: `MACs`; `bytes`, of the float32 values that it must read and write at least once (input,
+        weights, output); `FLOP/byte`, the ratio of 2 × MACs to these bytes.
     """
     rows = {}
     for layer, inputs, outputs in arithmetic.walk(architecture):
@@ -88,129 +79,317 @@ def work(architecture: Architecture, batch_size: int) -> pd.DataFrame:
             values = batch_size * (prod(inputs) + prod(outputs))
             moved = FLOAT_BYTES * (values + arithmetic.params(layer, inputs))
             rows[layer.name] = (count, moved, 2 * count / moved)
-    columns = ["MACs", "bytes", "FLOP a byte"]
+    columns = ["MACs", "bytes", "FLOP/byte"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
-def gathering(architecture: Architecture) -> pd.DataFrame:
-    """Return what each convolution gathers before it multiplies, for one digit, in both forms.
+def seconds(function: Callable[[], Any], least: float = 0.1) -> float:
+    """Return the shortest time that a call takes: what disturbs a measurement only lengthens it.
 
-    Returns:
-        A row for each convolution and form: `windows`, `values a window`, `gathered` (their product), `times used` (how many
-        sums each gathered value goes into), `MACs`.
+    Args:
+        function: called once to warm up, then again and again.
+        least: seconds to go on for; at least three calls are measured.
     """
-    rows = {}
-    on_blocks = {name: sizes for name, *sizes in _products(architecture)}
-    for layer, inputs, outputs in arithmetic.walk(architecture):
-        if not isinstance(layer, Conv):
-            continue
-        window = prod(pair(layer.kernel_size)) * inputs[2]
-        plain = (layer.maps, window, outputs[0] * outputs[1])
-        for form, sizes in (("plain", plain), ("blocks", on_blocks[layer.name])):
-            used, window, windows = sizes
-            gathered = windows * window
-            rows[f"{layer.name}, {form}"] = (
-                windows,
-                window,
-                gathered,
-                used,
-                gathered * used,
-            )
-    columns = ["windows", "values a window", "gathered", "times used", "MACs"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-
-
-def _seconds(function: Callable[[], Any], repeats: int) -> float:
-    """Return the least time that a call took, after one to warm up: what disturbs a measurement only lengthens it."""
     function()
-    found = []
-    for _ in range(repeats):
+    found: list[float] = []
+    while len(found) < 3 or sum(found) < least:
         start = time.perf_counter()
         function()
         found.append(time.perf_counter() - start)
     return min(found)
 
 
-def matrix_rate(side: int = 2048, repeats: int = 5) -> float:
-    """Measure this machine's large matrix product: FLOP a second, in float32."""
-    left, right = (tf.random.stateless_normal((side, side), (0, n)) for n in (1, 2))
-    seconds = _seconds(lambda: tf.matmul(left, right)[0, 0].numpy(), repeats)
-    return 2 * side**3 / seconds
+def matrix_rate(side: int = 2048, by: str = "numpy") -> float:
+    """Measure this machine's large matrix product: FLOP per second, in float32.
+
+    Args:
+        side: of both matrices.
+        by: "numpy" or "tensorflow", which have libraries of their own for it.
+    """
+    rng = np.random.default_rng(0)
+    left, right = (
+        _aligned(rng.normal(size=(side, side)).astype(np.float32)) for _ in range(2)
+    )
+    if by == "numpy":
+        return 2 * side**3 / seconds(lambda: left @ right)
+    import tensorflow as tf
+
+    one, two = tf.constant(left), tf.constant(right)
+    return 2 * side**3 / seconds(lambda: tf.matmul(one, two)[0, 0].numpy())
 
 
-def memory_rate(mebibytes: int = 256, repeats: int = 5) -> float:
-    """Measure how fast this machine copies a large array: bytes read and written a second."""
+def memory_rate(mebibytes: int = 256) -> float:
+    """Measure how fast this machine copies a large array: bytes read and written per second."""
     source = np.ones(mebibytes * 2**18, np.float32)
     target = np.empty_like(source)
-    seconds = _seconds(lambda: np.copyto(target, source), repeats)
-    return 2 * source.nbytes / seconds
+    return 2 * source.nbytes / seconds(lambda: np.copyto(target, source))
+
+
+def vector_width() -> int:
+    """Return how many float32 numbers a vector register of this processor holds; 1 without numba."""
+    if not compiled.available():
+        return 1
+    from llvmlite import binding
+
+    has = binding.get_host_cpu_features()
+    widths = {"avx512f": 16, "avx": 8}
+    return next((width for name, width in widths.items() if has.get(name)), 4)
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """Return a copy that begins at a cache line."""
+    room = np.empty(array.nbytes + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    copy = room[start : start + array.nbytes].view(array.dtype)
+    copy = copy.reshape(array.shape)
+    copy[:] = array
+    return copy
+
+
+def _random(*shape: int) -> np.ndarray:
+    """Return random float32 numbers, the same for the same shape."""
+    rng = np.random.default_rng(0)
+    return _aligned(rng.normal(size=shape).astype(np.float32))
+
+
+def _padded(layer: Conv, inputs: Shape) -> Shape:
+    """Return a convolution's input shape with its padding: (rows, columns, channels)."""
+    sides = zip(inputs, pair(layer.kernel_size), pair(layer.stride), strict=False)
+    margins = [0, 0]
+    if layer.padding == "same":
+        margins = [sum(arithmetic.same_padding(*side)) for side in sides]
+    return inputs[0] + margins[0], inputs[1] + margins[1], inputs[2]
+
+
+def _sizes(layer: Conv, group: int) -> dict[str, Any]:
+    """Return the constants of a convolution's loops."""
+    (kh, kw), (sh, sw) = pair(layer.kernel_size), pair(layer.stride)
+    zeros = (np.float32(0),) * kw
+    sizes = {"KH": kh, "KW": kw, "SH": sh, "SW": sw, "ZEROS": zeros}
+    return sizes | {"B": group, "F": np.float32}
+
+
+def measure_steps(
+    names: Sequence[str] = tuple(STEPS),
+    architecture: Architecture = LENET5,
+    layer: str = "C1",
+    group: int = network.GROUP,
+) -> pd.DataFrame:
+    """Measure a convolution, forward, as some of the steps of chapter 14 compute it.
+
+    Args:
+        names: of `STEPS`.
+        architecture: of which one convolution is taken, of stride 1 and without a table.
+        layer: its name.
+        group: examples in a group.
+
+    Returns:
+        A row for each step: `µs/example`, the shortest time; `GFLOP/s`; `largest difference` of an output from the same sum
+        in float64 by NumPy.
+    """
+    conv, inputs, (rows, columns, channels) = next(
+        found for found in arithmetic.walk(architecture) if found[0].name == layer
+    )
+    height, width, ins = _padded(conv, inputs)
+    x = _random(group, ins, height, width)
+    w = _random(channels, ins, *pair(conv.kernel_size))
+    b = _random(channels)
+    expected = _by_numpy(x, w, b)
+    flop = 2 * arithmetic.macs(conv, inputs)
+    table = {}
+    for name in names:
+        function, inside = STEPS[name]
+        count = SHARED if function is steps.groups else 1
+        arrays = x, np.empty(expected.shape, np.float32)
+        if inside:
+            arrays = tuple(_examples_innermost(array) for array in arrays)
+        taken, y = _step(name, function, arrays, (w, b), _sizes(conv, group), count)
+        if inside:
+            y = np.moveaxis(y.reshape(channels, rows, columns, group), -1, 0)
+        micro = 1e6 * taken / (count * group)
+        largest = float(np.abs(y - expected).max())
+        table[name] = micro, flop / micro / 1e3, largest
+    titles = ["µs/example", "GFLOP/s", "largest difference"]
+    return pd.DataFrame.from_dict(table, orient="index", columns=titles)
+
+
+def _step(
+    name: str,
+    function: Callable,
+    arrays: tuple[np.ndarray, ...],
+    weights: tuple[np.ndarray, ...],
+    sizes: dict[str, Any],
+    count: int,
+) -> tuple[float, np.ndarray]:
+    """Return the seconds of one step of chapter 14, and its result."""
+    x, y = arrays
+    if name == "plain Python":
+        start = time.perf_counter()
+        function(x, *weights, y)
+        return time.perf_counter() - start, y
+    if function in (forward.convolve, steps.groups):
+        weights = (*weights, np.ones(weights[0].shape[:2], np.int64))
+    if function is not steps.groups:
+        run = specialise(function, **sizes)
+        return seconds(lambda: run(x, *weights, y)), y
+    x, y = (_aligned(np.repeat(one[np.newaxis], count, axis=0)) for one in (x, y))
+    run = specialise(function, "parallel", **sizes)
+    network.with_threads(network.thread_count())
+    return seconds(lambda: run(x, *weights, y)), y[-1]
+
+
+def _examples_innermost(x: np.ndarray) -> np.ndarray:
+    """Return (examples, channels, rows, columns) as (channels, rows, columns · examples)."""
+    moved = np.moveaxis(x, 0, -1)
+    return _aligned(moved.reshape(*moved.shape[:2], -1))
+
+
+def _by_numpy(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the convolution of (examples, channels in, rows, columns) in float64."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, w.shape[2:], axis=(2, 3))
+    found = np.einsum("knrcuv,mnuv->kmrc", windows, w.astype(float), optimize=True)
+    return found + b[:, np.newaxis, np.newaxis]
+
+
+def layer_functions(
+    layer: Layer, inputs: Shape, group: int = network.GROUP
+) -> dict[str, Callable[[], Any]]:
+    """Return the loops of a convolution or dense layer for one group, on random numbers, without bias and activation.
+
+    Returns:
+        "forward", "weights" and "inputs" (the two gradients) to functions that compute them once.
+    """
+    if isinstance(layer, Conv):
+        return _convolution_functions(layer, inputs, group)
+    sizes = {"B": group, "F": np.float32}
+    x, g = _random(group, prod(inputs)), _random(group, layer.units)
+    w, b = _random(prod(inputs), layer.units), _random(layer.units)
+    ahead = specialise(forward.dense, U=gcd(prod(inputs), AT_ONCE), **sizes)
+    weights = specialise(backward.dense_weights, U=gcd(group, AT_ONCE), **sizes)
+    back = specialise(backward.dense_inputs, **sizes)
+    y, gx, dw, db = (_aligned(np.zeros_like(array)) for array in (g, x, w, b))
+    return {
+        "forward": lambda: ahead(x, w, b, y),
+        "weights": lambda: weights(x, g, dw, db),
+        "inputs": lambda: back(g, w, gx),
+    }
+
+
+def _convolution_functions(
+    layer: Conv, inputs: Shape, group: int
+) -> dict[str, Callable[[], Any]]:
+    """Return what `layer_functions` does, for a convolution."""
+    rows, columns, outs = arithmetic.output_shape(layer, inputs)
+    height, width, ins = _padded(layer, inputs)
+    sizes = _sizes(layer, group)
+    kw, sw = sizes["KW"], sizes["SW"]
+    x, gx = _random(ins, height, width * group), _random(ins, height, width * group)
+    g, y = (_random(outs, rows, columns * group) for _ in range(2))
+    wide = _random(outs, rows, ((columns - 1) * sw + 1 + 2 * (kw - 1)) * group)
+    w, b = _random(outs, ins, sizes["KH"], kw), _random(outs)
+    reads = np.ones((outs, ins), np.int64)
+    dw, db = (_aligned(np.zeros_like(array)) for array in (w, b))
+    ahead = specialise(forward.convolve, **sizes)
+    weights = specialise(backward.convolve_weights, **sizes)
+    back = specialise(backward.convolve_inputs, **sizes)
+    return {
+        "forward": lambda: ahead(x, w, b, reads, y),
+        "weights": lambda: weights(x, g, reads, dw, db),
+        "inputs": lambda: back(wide, w, reads, gx),
+    }
 
 
 def layer_rates(
-    architecture: Architecture, batch_size: int = 1000, repeats: int = 5
-) -> pd.DataFrame:
-    """Measure the sums of each layer, forward, without bias and activation.
+    architecture: Architecture, batch_size: int = 128
+) -> dict[str, dict[str, Any]]:
+    """Measure each layer that multiplies: the loops in one thread, and the same sums by TensorFlow.
 
-    A convolution is measured as TensorFlow's own and, on blocks, as the matrix product that the block form makes of it.
+    Args:
+        architecture: whose layers.
+        batch_size: for TensorFlow; the loops take a group at a time.
 
     Returns:
-        A row for each layer, and one more for each convolution on blocks: `kind` and `form`; `FLOP a byte` as in `work`;
-        `useful` and `executed`, FLOP a second.
+        Layer name to `kind`; `keras` and `loops`, each with `intensity` in FLOP/byte and `gflops`, forward; and
+        `microseconds` of the loops for one group, with those of the two gradients; the first layer has none of its input.
     """
-    counts = work(architecture, batch_size)
-    on_blocks = {name: sizes for name, *sizes in _products(architecture)}
-    rows = {}
-
-    def add(
-        name: str, layer: Any, form: str, executed: int, seconds: float
-    ) -> None:
-        flop = 2 * np.array([counts.loc[layer.name, "MACs"], executed])
-        intensity = counts.loc[layer.name, "FLOP a byte"]
-        rows[name] = (layer.kind, form, intensity, *(flop / seconds))
-
+    counts = {n: work(architecture, n) for n in (batch_size, network.GROUP)}
+    found: dict[str, dict[str, Any]] = {}
     for layer, inputs, _ in arithmetic.walk(architecture):
-        if layer.name not in counts.index:
+        if layer.name not in counts[batch_size].index:
             continue
-        seconds = _seconds(_sums(layer, inputs, batch_size), repeats)
-        add(layer.name, layer, "plain", counts.loc[layer.name, "MACs"], seconds)
-        if isinstance(layer, Conv):
-            rows_, window, windows = on_blocks[layer.name]
-            product = _product((rows_, window), (window, windows * batch_size))
-            executed = batch_size * rows_ * window * windows
-            seconds = _seconds(product, repeats)
-            add(f"{layer.name} on blocks", layer, "blocks", executed, seconds)
-    columns = ["kind", "form", "FLOP a byte", "useful", "executed"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+        functions = layer_functions(layer, inputs)
+        if not found:
+            del functions["inputs"]
+        taken = {name: seconds(run) for name, run in functions.items()}
+        by_keras = seconds(_by_tensorflow(layer, inputs, batch_size))
+        times = {
+            "keras": (by_keras, batch_size),
+            "loops": (taken["forward"], network.GROUP),
+        }
+        found[layer.name] = {"kind": layer.kind}
+        for engine, (time_, count) in times.items():
+            row = counts[count].loc[layer.name]
+            rate = 2e-9 * row["MACs"] / time_
+            found[layer.name][engine] = {
+                "intensity": row["FLOP/byte"],
+                "gflops": rate,
+            }
+        micro = {name: 1e6 * time_ for name, time_ in taken.items()}
+        found[layer.name]["microseconds"] = micro
+    return found
 
 
-def _sums(layer: Any, inputs: tuple, batch_size: int) -> Callable[[], Any]:
-    """Return a function that computes a layer's sums once."""
+def _by_tensorflow(layer: Any, inputs: Shape, batch_size: int) -> Callable[[], Any]:
+    """Return a function that computes a layer's sums once by TensorFlow."""
+    import tensorflow as tf
+
     if not isinstance(layer, Conv):
-        return _product((batch_size, prod(inputs)), (prod(inputs), layer.units))
-    values = tf.random.stateless_normal((batch_size, *inputs), (0, 1))
+        left = tf.constant(_random(batch_size, prod(inputs)))
+        right = tf.constant(_random(prod(inputs), layer.units))
+        return lambda: tf.matmul(left, right)[0, 0].numpy()
+    values = tf.constant(_random(batch_size, *inputs))
     size = (*pair(layer.kernel_size), inputs[2], layer.maps)
-    kernel = tf.random.stateless_normal(size, (0, 2))
+    kernel, strides = tf.constant(_random(*size)), pair(layer.stride)
     padding = layer.padding.upper()
-    strides = pair(layer.stride)
     return lambda: tf.nn.conv2d(values, kernel, strides, padding)[
         0, 0, 0, 0
     ].numpy()
 
 
-def _product(left_shape: tuple, right_shape: tuple) -> Callable[[], Any]:
-    """Return a function that multiplies two matrices once."""
-    left = tf.random.stateless_normal(left_shape, (0, 1))
-    right = tf.random.stateless_normal(right_shape, (0, 2))
-    return lambda: tf.matmul(left, right)[0, 0].numpy()
+def adam_seconds(numbers: int) -> float:
+    """Measure one step of Adam over so many numbers, by the loops in one thread."""
+    run = specialise(update.adam, F=np.float32)
+    w, g, decayed = _random(numbers), _random(numbers), _random(numbers)
+    state, now = abs(_random(2, numbers)), np.zeros(3, np.float32)
+    return seconds(lambda: run(w, state, decayed, g, 0, numbers, now))
+
+
+@functools.cache
+def graph_operations(batch_size: int = 32) -> int:
+    """Return the number of operations in the graph of one training step that Keras hands to TensorFlow for LeNet-5."""
+    import keras
+    import tensorflow as tf
+
+    from lenet5lib import models
+
+    model = models.build(LENET5)
+    model.compile(
+        keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy()
+    )
+    model.optimizer.build(model.trainable_variables)
+    pixels = tf.zeros((batch_size, *LENET5.input_shape))
+    labels = tf.zeros(batch_size, tf.int32)
+    step = tf.function(lambda: model.train_step((pixels, labels)))
+    return len(step.get_concrete_function().graph.get_operations())
 
 
 def recorded(name: str = "benchmark") -> dict[str, Any]:
-    """Return a benchmark that `benchmarks/run.py` wrote and that is kept with the library.
+    """Return a measurement that is kept with the library.
 
     Args:
-        name: "benchmark", TensorFlow as it finds the processor; "benchmark_without_onednn", the same with TensorFlow's
-            oneDNN operations off, as they are on processors without AVX-512 VNNI, AVX-VNNI or AMX; "saving", what
-            `benchmarks/saving.py` wrote.
+        name: "benchmark", what `benchmarks/run.py` wrote; "benchmark_without_onednn", the same with TensorFlow's oneDNN
+            operations off, as they are on processors without AVX-512 VNNI, AVX-VNNI or AMX; "saving", what
+            `benchmarks/saving.py` wrote; "speedrun", runs to 99 % of the test digits.
     """
     path = records.RECORDED / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8"))
@@ -220,22 +399,41 @@ def recorded_table(result: dict[str, Any]) -> pd.DataFrame:
     """Return a recorded benchmark as a table.
 
     Returns:
-        A row for each program and batch size, in the order of measuring: `seconds an epoch` (median), `digits a second`,
-        `useful GFLOP/s`, and `useful, % of limit`, the share of the machine's matrix product.
+        A row for each program and batch size, in the order of measuring: `s/epoch` (median), `digits/s`, `GFLOP/s`, and
+        `% of limit`, the share of the machine's matrix product.
     """
     rows = {
         name: (
             numbers["seconds"]["median"],
-            round(numbers["images_a_second"]),
-            numbers["gflops"]["useful"],
-            100 * numbers["share_of_limit"]["useful"],
+            round(numbers["images_per_second"]),
+            numbers["gflops"],
+            100 * numbers["share_of_limit"],
         )
         for name, numbers in result["programs"].items()
     }
-    columns = [
-        "seconds an epoch",
-        "digits a second",
-        "useful GFLOP/s",
-        "useful, % of limit",
-    ]
+    columns = ["s/epoch", "digits/s", "GFLOP/s", "% of limit"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+
+def overheads(result: dict[str, Any]) -> pd.DataFrame:
+    """Return what a recorded benchmark says of the time of a step, from the epochs at batch sizes 32 and 128.
+
+    Returns:
+        A row for each program that was measured at both: `µs/step`, the part that does not depend on the number of examples,
+        and `µs/example`.
+    """
+    rows = {}
+    digits = result["data"]["training_digits"]
+    steps_ = [-(-digits // size) for size in (32, 128)]
+    median = {
+        name: n["seconds"]["median"] for name, n in result["programs"].items()
+    }
+    for name in result["programs"]:
+        kind, _, size = name.rpartition("-")
+        if size == "32" and f"{kind}-128" in median:
+            times = median[name], median[f"{kind}-128"]
+            fixed = (times[0] - times[1]) / (steps_[0] - steps_[1])
+            each = (times[0] - steps_[0] * fixed) / digits
+            rows[kind] = 1e6 * fixed, 1e6 * each
+    columns = ["µs/step", "µs/example"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)

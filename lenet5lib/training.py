@@ -9,9 +9,9 @@ about this module.
 from __future__ import annotations
 
 import contextlib
+import functools
+import io
 import math
-import os
-import platform
 import signal
 import sys
 import threading
@@ -19,40 +19,40 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from lenet5lib import (
-    blocks,
     checkpoint,
     data,
     distortions,
     files,
     losses,
-    models,
-    optimizers,
     records,
+    weights_file,
 )
-from lenet5lib.blocks import Form
 from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
 from lenet5lib.data import Digits, Splits
+from lenet5lib.loops import compiled, network, update
+from lenet5lib.loops.engine import LoopsEngine
 from lenet5lib.recipe import USUAL, Recipe, require_number
 from lenet5lib.records import Record
-from lenet5lib.spec import Architecture, require_size
+from lenet5lib.spec import RBF, Architecture, require_choice, require_size
 
-BLOCKS_FROM = 20_000
-"""Training digits from which "auto" takes the block form: for fewer, compiling it takes longer than it saves."""
+if TYPE_CHECKING:
+    import keras
+
+    from lenet5lib.keras_engine import KerasEngine
+
+    Engine = KerasEngine | LoopsEngine
+
+ENGINES = ("loops", "keras")
+"""What can train and predict: the library's compiled loops, and Keras."""
 
 STEPS_A_CALL = 100
-"""Steps that TensorFlow takes for each call from Python; each full call adds one point to the record's `steps`."""
-
-
-AT_ONCE = 5_000
-"""Digits that are laid out for a form together."""
+"""Steps for each call from Python; each full call adds one point to the record's `steps`."""
 
 SAVE_MINUTES = 10.0
 """How long training goes on, by default, until it saves in the middle of an epoch."""
@@ -76,11 +76,16 @@ class RunError(ValueError):
 
 @dataclass
 class Run:
-    """A finished or resumed training: the model with the last epoch's weights, or their average, its record, its folder."""
+    """A finished or resumed training: the engine with the last epoch's weights, or their average, its record, its folder."""
 
-    model: keras.Model
+    engine: Engine
     record: Record
     run_dir: Path
+
+    @functools.cached_property
+    def model(self) -> keras.Model:
+        """The Keras model with the last epoch's weights, or their average."""
+        return self.engine.model()
 
     def history(self) -> pd.DataFrame:
         """Return the metrics as a table, a row an epoch: loss, accuracy, val_loss, val_accuracy."""
@@ -117,7 +122,7 @@ def train(
     recipe: Recipe = USUAL,
     seed: int = 0,
     resume: bool = True,
-    form: str = "auto",
+    engine: str | None = None,
     save_minutes: float = SAVE_MINUTES,
     save_steps: int | None = None,
     watch_test: bool = False,
@@ -137,8 +142,8 @@ def train(
         recipe: the hyperparameters; by default 32 digits a step, Adam at a rate of 0.001.
         seed: fixes the initial weights, the order of the digits and their distortions.
         resume: go on from the folder's checkpoint; if False, an earlier run is moved aside, never deleted.
-        form: "plain", as Keras computes the network; "blocks", which is faster on a CPU (see `blocks`); "auto", blocks on a
-            CPU from 20,000 digits on. The record says which. A checkpoint of one form goes on in the other.
+        engine: "loops", the library's own loops, compiled; "keras"; None for the loops where they can. The record says
+            which, and a run goes on with its own.
         save_minutes: save in the middle of an epoch when so many minutes have passed since the last save.
         save_steps: save in the middle of an epoch after so many steps too, rounded up to whole hundreds; None for never.
         watch_test: also record loss and accuracy on the test digits after each epoch, as the article does; nothing is chosen
@@ -153,7 +158,7 @@ def train(
         CheckpointError: all checkpoints are damaged, or one cannot be saved.
         LockedError: another process is training in the folder.
         Stopped: training was asked to stop, and has saved.
-        BlockError: blocks were asked for and the architecture does not allow them.
+        ValueError: the recipe does not go with the architecture, or with the engine that was asked for.
     """
     epochs = require_size("epochs", epochs)
     seed = require_size("seed", seed, minimum=0)
@@ -169,31 +174,29 @@ def train(
     named = architecture, recipe.loss, recipe.rubbish_distance
     loss = losses.choose(*named, recipe.label_smoothing)
     measured_by = losses.choose(*named)
-    model = models.build(architecture, seed, recipe.initial)
-    model = compile_model(model, recipe)
-    chosen = _form(model, architecture, form, len(splits.train), say)
+    chosen = choose_engine(recipe, engine, say)
     _make_folder(run_dir)
     with files.locked(run_dir) as alone, Stop() as stop:
         if alone:
             files.remove_leftovers(run_dir, OWN)
-        record = _open(run_dir, model, config, say)
+        trainer = make_engine(
+            chosen, architecture, recipe, loss, seed, splits.train
+        )
+        record = _open(run_dir, trainer, config, say)
         done = len(record.epochs)
         if done >= epochs:
             held = f"{done} epochs" + (
                 " and a part of one" if record.partial else ""
             )
             say(f"Finished: {run_dir} holds {held}, {epochs} asked for.")
-            optimizers.take_average(model)
-            return Run(model, record, run_dir)
-        record.sessions.append(_session(record, chosen))
-        loop = _Loop(model, chosen, splits.train, recipe, loss, seed)
+            trainer.take_average()
+            return Run(trainer, record, run_dir)
+        record.sessions.append(_session(record, trainer))
+        loop = _Loop(trainer, recipe, seed)
         watched = {"val": splits.validation}
         if watch_test:
             watched["test"] = splits.test
-        pixels = {
-            name: chosen.arrange(part.images) for name, part in watched.items()
-        }
-        saver = _Saver(model, record, run_dir, stop, save_minutes, save_steps)
+        saver = _Saver(trainer, record, run_dir, stop, save_minutes, save_steps)
         for epoch in range(done + 1, epochs + 1):
             start = time.perf_counter()
             before = record.column("val_loss")
@@ -201,9 +204,9 @@ def train(
             seconds = begun["seconds"]
             progress = _Progress(epoch, epochs, report)
             line = {"epoch": epoch} | loop.epoch(before, begun, progress, saver)
-            with optimizers.averaged(model):
+            with trainer.averaged():
                 for name, part in watched.items():
-                    outputs = chosen.predict(pixels[name])
+                    outputs = trainer.outputs(part.images)
                     measured = _measures(measured_by, outputs, part.labels)
                     names = f"{name}_loss", f"{name}_accuracy"
                     line |= zip(names, measured, strict=True)
@@ -214,8 +217,56 @@ def train(
             say(_line(record.epochs[-1], epochs))
             if epoch < epochs:
                 stop.check(record)
-    optimizers.take_average(model)
-    return Run(model, record, run_dir)
+    trainer.take_average()
+    return Run(trainer, record, run_dir)
+
+
+def choose_engine(
+    recipe: Recipe, name: str | None, say: Callable[[str], Any] = print
+) -> str:
+    """Return the name of the engine to train with; where the loops cannot, Keras, and a line that says why.
+
+    Args:
+        recipe: whose optimizer the engine must have.
+        name: one of `ENGINES`, or None for the loops where they can.
+        say: receives the line.
+
+    Raises:
+        ValueError: another name; or the loops were asked for and do not have the recipe's optimizer.
+    """
+    if name is not None:
+        require_choice("engine", name, ENGINES)
+    if name == "keras":
+        return name
+    if recipe.optimizer not in update.OPTIMIZERS:
+        if name:
+            raise ValueError(
+                f"optimizer is {recipe.optimizer!r}, which the engine loops does not have; expected one of "
+                f"{', '.join(update.OPTIMIZERS)}. Use the engine keras."
+            )
+        return "keras"
+    if not compiled.available():
+        say(
+            "Notice: numba is not installed, so Keras trains instead of the compiled loops. Install numba 0.61 or newer."
+        )
+        return "keras"
+    return "loops"
+
+
+def make_engine(
+    name: str,
+    architecture: Architecture,
+    recipe: Recipe,
+    loss: losses.Loss,
+    seed: int,
+    digits: Digits,
+) -> Engine:
+    """Return an engine, ready to train these digits."""
+    if name == "loops":
+        return LoopsEngine(architecture, recipe, loss, seed, digits)
+    from lenet5lib.keras_engine import KerasEngine  # Here TensorFlow starts.
+
+    return KerasEngine(architecture, recipe, loss, seed, digits)
 
 
 def _nothing_done(epoch: int) -> dict[str, Any]:
@@ -274,19 +325,15 @@ class _Saver:
 
     def __init__(
         self,
-        model: keras.Model,
+        engine: Engine,
         record: Record,
         run_dir: Path,
         stop: Stop,
         minutes: float,
         steps: int | None,
     ) -> None:
-        self.model, self.record, self.run_dir, self.stop = (
-            model,
-            record,
-            run_dir,
-            stop,
-        )
+        self.engine, self.record = engine, record
+        self.run_dir, self.stop = run_dir, stop
         self.seconds = 60 * minutes
         self.calls = -(-steps // STEPS_A_CALL) if steps else math.inf
         self.saved, self.unsaved = time.monotonic(), 0
@@ -294,11 +341,11 @@ class _Saver:
     def best(self) -> None:
         """Save the model's weights as the best if the epoch that was added to the record last is the best."""
         self.record.partial = None
-        _save_best(self.model, self.record, self.run_dir)
+        _save_best(self.engine, self.record, self.run_dir)
 
     def epoch(self) -> None:
         """Save the epoch that was added to the record last, to go on from."""
-        _save_last(self.model, self.record, self.run_dir)
+        _save_last(self.engine, self.record, self.run_dir)
         self.saved, self.unsaved = time.monotonic(), 0
 
     def call(self, state: dict[str, Any]) -> None:
@@ -307,53 +354,9 @@ class _Saver:
         due = time.monotonic() - self.saved >= self.seconds
         if due or self.unsaved >= self.calls or self.stop.asked is not None:
             self.record.partial = state
-            _save_last(self.model, self.record, self.run_dir)
+            _save_last(self.engine, self.record, self.run_dir)
             self.saved, self.unsaved = time.monotonic(), 0
             self.stop.check(self.record)
-
-
-def _form(
-    model: keras.Model,
-    architecture: Architecture,
-    form: str,
-    digits: int,
-    say: Callable[[str], Any],
-) -> Form:
-    """Return the form to train in; "auto" is settled here, where the number of digits is known."""
-    if form == "auto" and (digits < BLOCKS_FROM or not blocks.compiles()):
-        form = "plain"
-    if form == "auto":
-        try:
-            blocks.plan(architecture)
-        except blocks.BlockError as refused:
-            reason = str(refused).removesuffix(" Use the plain form.")
-            say(
-                f"Notice: {reason} It is trained in the plain form, which is slower."
-            )
-    chosen = blocks.choose(model, architecture, form)
-    if chosen.compiled and not blocks.compiles():
-        raise RunError(
-            "XLA, TensorFlow's compiler, does not work here, and form 'blocks' needs it. Use form 'plain'."
-        )
-    return chosen
-
-
-def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
-    """Give the model its optimizer, the optimizer's state built so that loading can fill it."""
-    rate = float(recipe.rates(np.zeros(1), 1, [])[0])
-    if recipe.optimizer == "adam":
-        decay = recipe.weight_decay or None
-        average = {}
-        if recipe.average_decay:
-            average = {"use_ema": True, "ema_momentum": recipe.average_decay}
-        optimizer = keras.optimizers.Adam(rate, weight_decay=decay, **average)
-        optimizer.exclude_from_weight_decay(var_names=["bias"])
-    else:
-        mu = optimizers.MU if recipe.damping is None else recipe.damping
-        optimizer = optimizers.DiagonalLevenbergMarquardt(rate, mu)
-    model.compile(optimizer)
-    optimizer.build(model.trainable_variables)
-    return model
 
 
 def configuration(
@@ -446,7 +449,7 @@ def _make_folder(run_dir: Path) -> None:
 
 def _open(
     run_dir: Path,
-    model: keras.Model,
+    engine: Engine,
     config: dict[str, Any],
     say: Callable[[str], Any],
 ) -> Record:
@@ -459,13 +462,21 @@ def _open(
                 "start anew with --no-resume (resume=False), which moves the folder aside."
             )
         return Record(config)
-    kept = checkpoint.read_record(path).config
-    if found := conflicts(kept, config):
+    contents, record = checkpoint.read(path)
+    found = conflicts(record.config, config)
+    if (former := record.sessions[-1].get("engine")) != engine.name:
+        found.append(f"engine: {former} in the folder, {engine.name} asked for")
+    if found:
         raise RunError(
             f"{run_dir} holds a run of another configuration. {'; '.join(found)}. Use the run's own values, name "
             "another folder, or start anew with --no-resume (resume=False), which moves the old run aside."
         )
-    record = checkpoint.load(model, path)
+    try:
+        engine.restore(contents)
+    except (ValueError, KeyError) as error:
+        raise checkpoint.CheckpointError(
+            f"{path} does not fit: {str(error).splitlines()[0]}"
+        ) from None
     if record.partial and record.partial["steps_a_call"] != STEPS_A_CALL:
         raise RunError(
             f"{run_dir} was saved within an epoch by a version that takes {record.partial['steps_a_call']} steps a call, "
@@ -541,24 +552,18 @@ def _move_aside(run_dir: Path, say: Callable[[str], Any]) -> None:
     say(f"The old run is now in {aside}.")
 
 
-def _session(record: Record, form: Form) -> dict[str, Any]:
+def _session(record: Record, engine: Engine) -> dict[str, Any]:
     """Return the description of one start of the program."""
     return {
         "after_epoch": len(record.epochs),
         "after_steps": _steps_of_partial(record),
-        "form": form.name,
-        "versions": {
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-        },
-        "threads": tf.config.threading.get_intra_op_parallelism_threads()
-        or os.cpu_count(),
+        "engine": engine.name,
+        "versions": engine.versions,
+        "threads": engine.threads,
     }
 
 
-def _save_best(model: keras.Model, record: Record, run_dir: Path) -> None:
+def _save_best(engine: Engine, record: Record, run_dir: Path) -> None:
     """Save the best weights if the newest epoch is the best.
 
     The checkpoint comes second: if the program dies between the two, the epoch is trained again, with the same result, and
@@ -567,14 +572,15 @@ def _save_best(model: keras.Model, record: Record, run_dir: Path) -> None:
     newest, known = record.epochs[-1], record.best["val_loss"]
     if known is None or newest["val_loss"] < known:
         record.best = {name: newest[name] for name in ("epoch", "val_loss")}
-        text = record.to_json()
-        checkpoint.save(model, text, run_dir / BEST, with_optimizer=False)
+        checkpoint.write(
+            engine.contents(with_optimizer=False), record, run_dir / BEST
+        )
 
 
-def _save_last(model: keras.Model, record: Record, run_dir: Path) -> None:
+def _save_last(engine: Engine, record: Record, run_dir: Path) -> None:
     """Save the checkpoint, keeping the one before, then the record; of a long run its text is not made more than once."""
     text = record.to_json()
-    checkpoint.save(model, text, run_dir / LAST, previous=run_dir / PREVIOUS)
+    checkpoint.write(engine.contents(), text, run_dir / LAST, run_dir / PREVIOUS)
     _write_record(record, run_dir, text)
 
 
@@ -592,66 +598,12 @@ def _write_record(record: Record, run_dir: Path, text: str | None = None) -> Non
 
 
 class _Loop:
-    """The training step, made one program for a model, the form it is computed in, its training digits and their recipe."""
+    """The loop over an epoch's steps, in any engine."""
 
-    def __init__(
-        self,
-        model: keras.Model,
-        form: Form,
-        digits: Digits,
-        recipe: Recipe,
-        loss: losses.Loss,
-        seed: int,
-    ) -> None:
-        self.form, self.recipe, self.seed = form, recipe, seed
-        self.batch_size = min(int(recipe.batch_size), len(digits))
-        self.model, self.loss = model, loss
-        self.images = data.fit(digits.images, model.input_shape[1:])
-        self.pixels = None
-        labels = tf.constant(digits.labels.astype(np.int32))
-        variables = model.trainable_variables
-        optimizer = model.optimizer
-        summed = getattr(optimizer, "summed", False)
-        random = [layer for layer in model.layers if hasattr(layer, "step")]
-
-        def step(pixels, rows, rate):
-            """Take one step on the digits at these positions, −1 for none; return their losses' sum, the number right."""
-            there = rows >= 0
-            chosen = tf.maximum(rows, 0)
-            truth = tf.gather(labels, chosen)
-            weights = tf.cast(there, tf.float32)
-            for layer in random:
-                layer.step.assign(tf.cast(optimizer.iterations, tf.int32))
-            optimizer.learning_rate.assign(rate)
-            with tf.GradientTape() as tape:
-                outputs = form(tf.gather(pixels, chosen), training=True)
-                each = weights * loss(truth, outputs)
-                total = tf.reduce_sum(each)
-                goal = total if summed else total / tf.reduce_sum(weights)
-            optimizer.apply(tape.gradient(goal, variables), variables)
-            answers = tf.argmax(loss.best * outputs, 1, tf.int32)
-            hits = (answers == truth) & there
-            return total, tf.reduce_sum(tf.cast(hits, tf.int32))
-
-        def steps(pixels, batches, rates, count):
-            """Take the first `count` of these steps; return the sum of the digits' losses and the number right."""
-
-            def take(number, total, right):
-                more, hits = step(pixels, batches[number], rates[number])
-                return number + 1, total + more, right + hits
-
-            start = (tf.constant(0), tf.constant(0.0), tf.constant(0))
-            return tf.while_loop(lambda number, *_: number < count, take, start)[1:]
-
-        one = form.arrange(self.images[:1])
-        calls = STEPS_A_CALL
-        # For one form of arguments: TensorFlow warns of functions that it traces for many.
-        self.steps = form.compile(steps).get_concrete_function(
-            tf.TensorSpec((len(digits), *one.shape[1:]), one.dtype),
-            tf.TensorSpec((calls, self.batch_size), tf.int32),
-            tf.TensorSpec((calls,), tf.float32),
-            tf.TensorSpec((), tf.int32),
-        )
+    def __init__(self, engine: Engine, recipe: Recipe, seed: int) -> None:
+        self.engine, self.recipe, self.seed = engine, recipe, seed
+        self.images, self.steps = engine.images, engine.steps
+        self.batch_size = min(int(recipe.batch_size), len(self.images))
 
     def distorted(self, epoch: int) -> np.ndarray:
         """Return an epoch's training digits, distorted where the recipe says so."""
@@ -659,28 +611,6 @@ class _Loop:
         if distortion is None:
             return self.images
         return distortions.distort(self.images, distortion, self.seed, epoch)
-
-    def arranged(self, images: np.ndarray) -> tf.Tensor:
-        """Return an epoch's training digits laid out for the form; where all epochs have the same, this is done once."""
-        if self.recipe.distortion or self.pixels is None:
-            self.pixels = None  # Not two epochs' digits at a time.
-            self.pixels = self.laid_out(images)
-        return self.pixels
-
-    def laid_out(self, images: np.ndarray) -> tf.Tensor:
-        """Return digits laid out for the form; part by part, since TensorFlow copies what it is given twice."""
-        parts = (
-            images[first : first + AT_ONCE]
-            for first in range(0, len(images), AT_ONCE)
-        )
-        return tf.concat([tf.constant(self.form.arrange(one)) for one in parts], 0)
-
-    def estimate(self, epoch: int, images: np.ndarray) -> None:
-        """Give the Levenberg–Marquardt optimizer the second derivatives that it divides by for an epoch."""
-        rows = optimizers.estimation_set(self.seed, epoch, of=len(images))
-        inputs = models.prepared(self.model, images[rows])
-        found = optimizers.second_derivatives(self.model, self.loss, inputs)
-        self.model.optimizer.set_second_derivatives(found)
 
     def epoch(
         self,
@@ -701,29 +631,16 @@ class _Loop:
         epoch, count = begun["epoch"], len(self.images)
         calls, counts = self.batches(epoch_order(self.seed, epoch, count))
         rates = self.rates(epoch, val_losses, len(calls))
-        images = self.distorted(epoch)
-        pixels = self.arranged(images)
         done = len(begun["losses"])
-        if self.recipe.optimizer == "levenberg-marquardt" and done == 0:
-            self.estimate(
-                epoch, images
-            )  # Within an epoch they are in the checkpoint.
+        self.engine.begin_epoch(self.distorted(epoch), epoch, begun=done > 0)
         for number in range(done, len(calls)):
-            call = calls[number]
-            loss, right = (
-                value.numpy().item()
-                for value in self.steps(
-                    pixels,
-                    tf.constant(call),
-                    tf.constant(rates[number]),
-                    tf.constant(counts[number], tf.int32),
-                )
-            )
+            call, taken = calls[number], counts[number]
+            loss, right = self.steps(call[:taken], rates[number][:taken])
             begun["losses"].append(loss)
             begun["right"] += right
             if (call >= 0).all():
-                taken = (number + 1) * STEPS_A_CALL
-                begun["steps"].append([taken, round(loss / call.size, 5)])
+                steps = (number + 1) * STEPS_A_CALL
+                begun["steps"].append([steps, round(loss / call.size, 5)])
             begun["seconds"] = round(time.perf_counter() - start, 3)
             progress((number + 1) / len(calls))
             saver.call(begun)
@@ -744,7 +661,7 @@ class _Loop:
     def batches(self, order: np.ndarray) -> tuple[np.ndarray, list[int]]:
         """Return an epoch's positions, int32 (calls, STEPS_A_CALL, batch_size), and the steps of each call.
 
-        All calls have one form, since XLA compiles for each anew; what is missing in the last is −1.
+        What is missing in the last is −1.
         """
         a_call = STEPS_A_CALL * self.batch_size
         calls = -(-len(order) // a_call)
@@ -760,6 +677,8 @@ class _Loop:
 
 def loss_and_accuracy(model: keras.Model, digits: Digits) -> tuple[float, float]:
     """Return (mean cross-entropy in nats a digit, share right) of the model's probabilities for these digits."""
+    from lenet5lib import models
+
     probabilities = models.predict(model, digits.images)
     return _measures(losses.CrossEntropy(), probabilities, digits.labels)
 
@@ -768,20 +687,25 @@ def _measures(
     loss: losses.Loss, outputs: np.ndarray, labels: np.ndarray
 ) -> tuple[float, float]:
     """Return (mean loss in nats a digit, share right) of a network's outputs (n, 10) for labels (n,)."""
-    each = loss(tf.constant(labels, tf.int32), tf.constant(outputs)).numpy()
+    each = loss.of_arrays(labels, outputs)
     answers = (loss.best * outputs).argmax(axis=1)
     return float(each.mean(dtype=np.float64)), float((answers == labels).mean())
 
 
 def gradient_sizes(model: keras.Model, digits: Digits) -> pd.Series:
     """Return the mean absolute gradient of the loss on these digits, for the kernel of each layer that has one."""
+    import keras
+    import tensorflow as tf
+
+    from lenet5lib import models
+
     kernels = {layer.name: layer.kernel for layer in model.layers if layer.weights}
     with tf.GradientTape() as tape:
         probabilities = model(models.prepared(model, digits.images))
-        losses = keras.losses.sparse_categorical_crossentropy(
+        each = keras.losses.sparse_categorical_crossentropy(
             digits.labels, probabilities
         )
-        loss = tf.reduce_mean(losses)
+        loss = tf.reduce_mean(each)
     gradients = tape.gradient(loss, [kernel.value for kernel in kernels.values()])
     sizes = [float(tf.reduce_mean(tf.abs(gradient))) for gradient in gradients]
     return pd.Series(sizes, pd.Index(kernels, name="kernel of"))
@@ -814,8 +738,18 @@ def _line(epoch: dict[str, Any], epochs: int) -> str:
     )
 
 
-def load_model(run_dir: str | Path, name: str = BEST) -> keras.Model:
-    """Build the architecture that a run was trained with, and load its weights.
+def load(
+    run_dir: str | Path, name: str = BEST, engine: str = "loops"
+) -> network.Network | keras.Model:
+    """Return a run's network with its weights: as loops, or as a Keras model; see `load_network` and `load_model`."""
+    require_choice("engine", engine, ENGINES)
+    if engine == "loops" and compiled.available():
+        return load_network(run_dir, name)
+    return load_model(run_dir, name)
+
+
+def load_network(run_dir: str | Path, name: str = BEST) -> network.Network:
+    """Build the architecture that a run was trained with as loops, and load its weights.
 
     Args:
         run_dir: the run's folder.
@@ -825,15 +759,60 @@ def load_model(run_dir: str | Path, name: str = BEST) -> keras.Model:
         CheckpointError: no such file, or a damaged one.
     """
     path = Path(run_dir) / name
-    record = checkpoint.read_record(path)
-    recipe = Recipe.from_dict(record.config)
-    model = models.build(Architecture.from_dict(record.config["architecture"]))
+    architecture, weights = load_weights(path)
+    try:
+        return network.Network(architecture, weights)
+    except ValueError as error:
+        raise checkpoint.CheckpointError(f"{path} does not fit: {error}") from None
+
+
+def load_weights(
+    path: Path,
+) -> tuple[Architecture, dict[str, tuple[np.ndarray, ...]]]:
+    """Return a checkpoint's architecture, and its weights by layer, averaged where the recipe asks for that.
+
+    Raises:
+        CheckpointError: no such file, or a damaged one.
+    """
+    contents, record = checkpoint.read(path)
+    architecture = Architecture.from_dict(record.config["architecture"])
+    weights, slots = weights_file.read(io.BytesIO(contents))
     # What was saved without an optimizer is averaged already.
-    if recipe.average_decay and "optimizer" in checkpoint.parts(path):
-        checkpoint.load(compile_model(model, recipe), path)
-        optimizers.take_average(model)
-    else:
-        checkpoint.load(model, path)
+    if Recipe.from_dict(record.config).average_decay and slots:
+        averages = iter(slots[2:])
+        fixed = {
+            layer.name for layer in architecture.layers if isinstance(layer, RBF)
+        }
+        ordered = [layer.name for layer in architecture.layers]
+        weights |= {
+            layer: tuple(next(averages) for _ in weights[layer])
+            for layer in ordered
+            if layer in weights and layer not in fixed
+        }
+    return architecture, weights
+
+
+def load_model(run_dir: str | Path, name: str = BEST) -> keras.Model:
+    """Build the architecture that a run was trained with as a Keras model, and load its weights.
+
+    Args:
+        run_dir: the run's folder.
+        name: `best.weights.h5` or `last.weights.h5`; the latter's are averaged where the run's recipe asks for that.
+
+    Raises:
+        CheckpointError: no such file, or a damaged one.
+    """
+    from lenet5lib import models
+
+    path = Path(run_dir) / name
+    architecture, weights = load_weights(path)
+    model = models.build(architecture)
+    try:
+        for layer in model.layers:
+            if layer.weights:
+                layer.set_weights(weights[layer.name])
+    except (ValueError, KeyError) as error:
+        raise checkpoint.CheckpointError(f"{path} does not fit: {error}") from None
     return model
 
 

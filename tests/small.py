@@ -69,8 +69,10 @@ def metrics(record: records.Record) -> list[dict]:
 
 def assert_same_run(one: Path, other: Path) -> None:
     """Assert that two run folders end alike, bit for bit: weights, optimizer, best weights, metrics, best epoch."""
-    averaged = "average_decay" in records.read(one).config
-    last = 42 if averaged else 32  # Weights, Adam's two of each, its two numbers.
+    config = records.read(one).config
+    # Weights, the optimizer's slots and its two numbers; averages.
+    last = 10 + (10 if config.get("optimizer") == "sgd" else 20) + 2
+    last += 10 * ("average_decay" in config)
     for name, count in ((checkpoint.LAST, last), (checkpoint.BEST, 10)):
         mine, theirs = arrays(one / name), arrays(other / name)
         assert len(mine) == count

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import small
 
-from lenet5lib import checkpoint, files, models, records, training
+from lenet5lib import (
+    checkpoint,
+    files,
+    keras_engine,
+    models,
+    records,
+    training,
+)
 from lenet5lib.checkpoint import BEST, LAST, CheckpointError
 from lenet5lib.recipe import USUAL, Recipe
 from lenet5lib.spec import LENET5, LENET5_32, Architecture, Conv, Dense
@@ -245,7 +252,7 @@ def test_weights_of_another_architecture_are_refused(copy, architecture, named):
 def test_best_weights_do_not_restore_an_optimizer(run):
     with pytest.raises(CheckpointError, match="does not fit"):
         checkpoint.load(
-            training.compile_model(models.build(LENET5), USUAL), run.run_dir / BEST
+            keras_engine.compile_model(models.build(LENET5), USUAL), run.run_dir / BEST
         )
 
 
@@ -273,7 +280,7 @@ def test_compare_counts_the_numbers_that_differ(run, tmp_path):
     same = checkpoint.compare(run.run_dir / LAST, run.run_dir / LAST)
     assert same["differing"].to_list() == [0, 0]
     assert same["numbers"].to_list() == [61_706, 2 * 61_706 + 2]
-    model = training.compile_model(models.build(LENET5), USUAL)
+    model = keras_engine.compile_model(models.build(LENET5), USUAL)
     checkpoint.load(model, run.run_dir / LAST)
     bias = model.get_layer("C1").bias
     bias.assign(np.nextafter(np.asarray(bias), np.float32(9)))
@@ -301,7 +308,7 @@ def test_parts_say_whether_an_optimizer_was_saved(run, copy, tmp_path):
 
 def test_an_average_is_saved_with_the_optimizer_and_only_there(run, tmp_path):
     model = models.build(LENET5, seed=3)
-    training.compile_model(model, Recipe(average_decay=0.5))
+    keras_engine.compile_model(model, Recipe(average_decay=0.5))
     averages = model.optimizer._model_variables_moving_average
     for n, average in enumerate(averages):
         average.assign(np.full(average.shape, n + 0.1))
@@ -310,7 +317,7 @@ def test_an_average_is_saved_with_the_optimizer_and_only_there(run, tmp_path):
     assert numbers.to_list() == [61_706, 3 * 61_706 + 2]
     again = models.build(LENET5, seed=4)
     checkpoint.load(
-        training.compile_model(again, Recipe(average_decay=0.5)), tmp_path / LAST
+        keras_engine.compile_model(again, Recipe(average_decay=0.5)), tmp_path / LAST
     )
     assert values(again.optimizer.variables) == values(model.optimizer.variables)
     assert values(again.weights) == values(model.weights) != values(averages)

@@ -14,6 +14,7 @@ from lenet5lib import (
     checkpoint,
     data,
     export,
+    keras_engine,
     ladder,
     models,
     plots,
@@ -263,7 +264,7 @@ def test_averaged_weights_are_exported_whether_the_optimizer_is_saved_or_not(
     record = record_of(TODAYS, whole=True, **recipe.to_dict())
     model = models.build(TODAYS, seed=5)
     first = model.get_weights()
-    training.compile_model(model, recipe)
+    keras_engine.compile_model(model, recipe)
     for _ in range(2):  # After one step the average is that step's weights.
         model.optimizer.apply([np.ones_like(w) for w in first])
     moved = model.get_weights()

@@ -5,8 +5,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from naive import convolve, partial_convolve, rbf, scaled_tanh, subsample
 
-from lenet5lib import layers, reference
+from lenet5lib import layers
 from lenet5lib.codes import DIGITS
 from lenet5lib.spec import LENET5_1998, TABLE_I
 
@@ -27,14 +28,12 @@ def numerical_gradient(function, array, step=1e-6):
 
 
 def convolution(values, kernel, bias, **options):
-    sums = reference.partial_convolve(values, kernel, bias, SMALL_TABLE, **options)
-    return reference.scaled_tanh(sums)
+    sums = partial_convolve(values, kernel, bias, SMALL_TABLE, **options)
+    return scaled_tanh(sums)
 
 
 def subsampling(values, coefficient, bias, size=2):
-    return reference.scaled_tanh(
-        reference.subsample(values, coefficient, bias, size)
-    )
+    return scaled_tanh(subsample(values, coefficient, bias, size))
 
 
 def make(kind):
@@ -63,7 +62,7 @@ def make(kind):
         case "rbf":
             codes = np.random.default_rng(1).choice([-1, 1], (4, 6))
             layer = layers.RBFOutput(codes, dtype="float64")
-            return layer, lambda x, w: reference.rbf(x, w), (6,)
+            return layer, lambda x, w: rbf(x, w), (6,)
 
 
 KINDS = [
@@ -125,7 +124,7 @@ def test_gradients_are_the_slopes_of_the_loops(kind, compiled):
 def test_the_squashing_function_keeps_one_and_minus_one_and_curves_most_there():
     x = np.linspace(-4, 4, 801)
     found = layers.scaled_tanh(tf.constant(x)).numpy()
-    np.testing.assert_allclose(found, reference.scaled_tanh(x), rtol=1e-12)
+    np.testing.assert_allclose(found, scaled_tanh(x), rtol=1e-12)
     np.testing.assert_allclose(found[[300, 500]], [-1, 1], atol=1e-4)
     curvature = np.abs(np.diff(found, 2))
     assert abs(x[1:-1][curvature.argmax()]) == pytest.approx(1, abs=0.02)
@@ -165,8 +164,8 @@ def test_the_partial_convolution_is_the_full_one_with_its_expanded_kernel():
     layer, _, values, (kernel, bias) = filled("convolution")
     full = layers.expand(kernel, SMALL_TABLE, in_maps=3)
     for one, found in zip(values, layer(tf.constant(values)), strict=True):
-        sums = reference.convolve(one, full, bias)
-        np.testing.assert_allclose(found, reference.scaled_tanh(sums), atol=1e-12)
+        sums = convolve(one, full, bias)
+        np.testing.assert_allclose(found, scaled_tanh(sums), atol=1e-12)
 
 
 def test_the_rbf_output_trains_nothing_and_keeps_its_codes():

@@ -3,11 +3,12 @@
 import os
 
 import keras
+import naive
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from lenet5lib import arithmetic, layers, models, recipe, reference
+from lenet5lib import arithmetic, layers, models, recipe
 from lenet5lib.data import Digits, prepare
 from lenet5lib.evaluation import evaluate
 from lenet5lib.losses import MaximumAPosteriori, MaximumLikelihood
@@ -463,7 +464,7 @@ def test_activations_and_predictions_agree_with_the_loops(architecture, images):
             for weight in model.get_weights()
         ]
     )
-    expected = reference.forward(
+    expected = naive.forward(
         architecture,
         models.weights(model),
         prepare(images, architecture.input_shape)[0],
@@ -588,7 +589,7 @@ def test_a_network_of_1998_starts_as_the_paper_says():
 
 
 def test_the_outputs_of_1998_agree_with_the_loops(lenet1998, images):
-    expected = reference.forward(
+    expected = naive.forward(
         LENET5_1998,
         models.weights(lenet1998),
         prepare(images, (32, 32, 1), LENET5_1998.scale)[0],

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from lenet5lib import arithmetic, models, notebook, plots, spec
+from lenet5lib.loops import backward, forward, plain, update
 from lenet5lib.spec import LENET5, LENET5_32
 
 
@@ -66,6 +67,10 @@ def test_show_source_keeps_a_function_without_a_docstring_whole(shown):
         (models.ArticleLeNet5.build, "models"),
         (models.ArticleLeNet5, "models"),
         (plots.curves, "plots"),
+        (forward.convolve, "loops/forward"),
+        (backward.convolve_weights, "loops/backward"),
+        (update.adam, "loops/update"),
+        (plain.forward, "loops/plain"),
     ],
 )
 def test_show_source_shows_functions_methods_and_classes_of_the_library(

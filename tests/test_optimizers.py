@@ -7,9 +7,25 @@ import numpy as np
 import pytest
 import small
 import tensorflow as tf
+from naive import (
+    cross_entropy,
+    forward,
+    maximum_a_posteriori,
+    maximum_likelihood,
+    rbf,
+    softmax,
+)
 
-from lenet5lib import layers, models, optimizers, recipe, reference, training
+from lenet5lib import (
+    keras_engine,
+    layers,
+    models,
+    optimizers,
+    recipe,
+    training,
+)
 from lenet5lib.codes import DIGITS
+from lenet5lib.loops import plain
 from lenet5lib.losses import CrossEntropy, MaximumAPosteriori, MaximumLikelihood
 from lenet5lib.optimizers import (
     DiagonalLevenbergMarquardt,
@@ -81,7 +97,7 @@ def double():
 def built(architecture, seed=0):
     """Return a model with wide random weights, and three random inputs."""
     model = models.build(architecture)
-    drawn = reference.random_weights(architecture, seed)
+    drawn = plain.random_weights(architecture, seed)
     for name, arrays in drawn.items():
         model.get_layer(name).set_weights(arrays)
     rng = np.random.default_rng(seed)
@@ -118,15 +134,13 @@ def curvature(function, values, step=1e-3):
 def at_output(architecture, loss, values, weights):
     """Return the loss's second derivative in the last layer's input, or in its sums before a softmax, by differences."""
     if isinstance(loss, CrossEntropy):
-        return curvature(
-            lambda sums: reference.cross_entropy(reference.softmax(sums), 1), values
-        )
+        return curvature(lambda sums: cross_entropy(softmax(sums), 1), values)
     naive = {
-        MaximumLikelihood: lambda y: reference.maximum_likelihood(y, 1),
-        MaximumAPosteriori: lambda y: reference.maximum_a_posteriori(y, 1, loss.j),
+        MaximumLikelihood: lambda y: maximum_likelihood(y, 1),
+        MaximumAPosteriori: lambda y: maximum_a_posteriori(y, 1, loss.j),
     }[type(loss)]
     codes = weights[architecture.layers[-1].name][0]
-    return curvature(lambda x: naive(reference.rbf(x, codes)), values)
+    return curvature(lambda x: naive(rbf(x, codes)), values)
 
 
 def by_loops(architecture, loss, weights, image):
@@ -139,7 +153,7 @@ def by_loops(architecture, loss, weights, image):
     seen = [image.astype(float)]
     for layer in chain:
         single = Architecture("one layer", (1, 1, 1), (layer,))
-        made = reference.forward(single, weights, seen[-1])
+        made = forward(single, weights, seen[-1])
         seen.append(made[layer.name])
     second = at_output(architecture, loss, seen[-1], weights)
     found = {}
@@ -147,7 +161,7 @@ def by_loops(architecture, loss, weights, image):
         single = Architecture("one layer", (1, 1, 1), (layer,))
 
         def outputs(single=single, layer=layer, values=values):
-            made = reference.forward(single, weights, values)
+            made = forward(single, weights, values)
             return made[layer.name].copy()  # Flatten gives the same memory.
 
         own = weights.get(layer.name, ())
@@ -642,7 +656,7 @@ def stepped(decay: float, steps: int):
     """Return a model after some steps of Adam by hand, and its weights after each, float32 read into float64."""
     model, inputs = built(NOW)
     chosen = recipe.Recipe(weight_decay=0.1, average_decay=decay)
-    training.compile_model(model, chosen)
+    keras_engine.compile_model(model, chosen)
     variables, seen = model.trainable_variables, []
     for _ in range(steps):
         with tf.GradientTape() as tape:

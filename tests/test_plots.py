@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from naive import convolve
 
 from lenet5lib import plots, records
 from lenet5lib.codes import DIGITS
+from lenet5lib.loops.plain import activation_functions
 from lenet5lib.records import Record
-from lenet5lib.reference import activation_functions, convolve
 from lenet5lib.spec import (
     KINDS,
     LENET5,

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import naive
 import numpy as np
 import pytest
 
-from lenet5lib import blocks, reference, speed
+from lenet5lib import blocks, speed
 from lenet5lib.spec import LENET5, LENET5_32, Architecture, Conv, Flatten, Pool
 
 RECORDS = ("benchmark", "benchmark_without_onednn")
@@ -79,7 +80,7 @@ def test_the_kernel_matrix_times_the_window_is_the_convolution():
     assert (matrix != 0).sum() == 4 * (kernel != 0).sum()
     # Two blocks of two by two pixels above two more.
     window = image.reshape(2, 2, 2, 2).swapaxes(1, 2).ravel()
-    expected = reference.convolve(
+    expected = naive.convolve(
         image[..., None].astype(float), kernel[..., None, None], np.zeros(1)
     )
     assert (matrix @ window == expected.ravel()).all()

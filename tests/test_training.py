@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import keras
+import naive
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +23,6 @@ from lenet5lib import (
     losses,
     models,
     records,
-    reference,
     training,
 )
 from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
@@ -129,7 +129,7 @@ def test_metrics_are_those_of_the_saved_weights(whole):
         ]
     )
     losses = [
-        reference.cross_entropy(row, label)
+        naive.cross_entropy(row, label)
         for row, label in zip(probabilities, labels, strict=True)
     ]
     assert loss == pytest.approx(np.mean(losses), rel=1e-5)
@@ -155,7 +155,7 @@ def numpy_outputs(splits: data.Splits, rows: np.ndarray) -> list[np.ndarray]:
         if layer.weights
     }
     images = data.prepare(splits.train.images[rows])
-    return [reference.forward(RELU, weights, image)["Output"] for image in images]
+    return [naive.forward(RELU, weights, image)["Output"] for image in images]
 
 
 def numpy_losses(
@@ -165,7 +165,7 @@ def numpy_losses(
     outputs = numpy_outputs(splits, rows)
     labels = splits.train.labels[rows]
     losses = [
-        reference.cross_entropy(output, label)
+        naive.cross_entropy(output, label)
         for output, label in zip(outputs, labels, strict=True)
     ]
     return np.array(losses), np.array(
@@ -203,20 +203,18 @@ def test_an_epoch_takes_each_digit_once_in_its_order(tmp_path, monkeypatch):
         def __init__(self, *args):
             super().__init__(*args)
             steps = self.steps
-            self.steps = lambda pixels, batches, rates, count: (
-                taken.append((batches.numpy(), int(count)))
-                or steps(pixels, batches, rates, count)
+            self.steps = lambda batches, rates: (
+                taken.append(batches) or steps(batches, rates)
             )
 
     monkeypatch.setattr(training, "_Loop", Spy)
     monkeypatch.setattr(training, "STEPS_A_CALL", 4)
     train(tmp_path, 1, splits=small.splits().small(53, 10), batch_size=5, seed=3)
-    # Every call has one form, for which the step is compiled once; −1 fills the last.
-    assert [batches.shape for batches, _ in taken] == [(4, 5)] * 3
-    assert [count for _, count in taken] == [4, 4, 3]
-    order = np.concatenate([batches.ravel() for batches, _ in taken])
+    # The last step takes what is left; −1 fills it up.
+    assert [batches.shape for batches in taken] == [(4, 5), (4, 5), (3, 5)]
+    order = np.concatenate([batches.ravel() for batches in taken])
     assert order[:53].tolist() == training.epoch_order(3, 1, 53).tolist()
-    assert order[53:].tolist() == [-1] * 7
+    assert order[53:].tolist() == [-1] * 2
 
 
 def test_the_record_follows_the_loss_along_the_epoch(tmp_path):
@@ -771,11 +769,12 @@ DROPOUT = dataclasses.replace(
     RELU, layers=(*RELU.layers[:-1], Dropout("Dropout", 0.5), RELU.layers[-1])
 )
 CASES = {
-    **{name: (RELU, recipe, "plain") for name, recipe in RECIPES.items()},
-    "dropout": (DROPOUT, Recipe(), "plain"),
-    "dropout and all, on blocks": (DROPOUT, RECIPES["all"], "blocks"),
-    "today": (RELU, TODAY, "plain"),
-    "today, on blocks": (RELU, TODAY, "blocks"),
+    **{name: (RELU, recipe, "loops") for name, recipe in RECIPES.items()},
+    "momentum": (RELU, Recipe(optimizer="sgd", momentum=0.9), "loops"),
+    "dropout": (DROPOUT, Recipe(), "loops"),
+    "dropout and all, by Keras": (DROPOUT, RECIPES["all"], "keras"),
+    "today": (RELU, TODAY, "loops"),
+    "today, by Keras": (RELU, TODAY, "keras"),
 }
 
 
@@ -783,9 +782,9 @@ CASES = {
 def test_a_run_stopped_within_epochs_ends_the_same_with_any_recipe(
     tmp_path, monkeypatch, case
 ):
-    architecture, recipe, form = case
+    architecture, recipe, engine = case
     monkeypatch.setattr(training, "STEPS_A_CALL", 2)
-    common = {"architecture": architecture, "recipe": recipe, "form": form}
+    common = {"architecture": architecture, "recipe": recipe, "engine": engine}
     train(tmp_path / "whole", 3, **common)
     monkeypatch.setattr(training, "_Loop", Interrupted)
     for after in (4, 7, 8):
@@ -806,9 +805,8 @@ PAPERS = Recipe(
 )
 
 
-@pytest.mark.parametrize("form", ["plain"])
 def test_the_network_and_the_optimizer_of_1998_resume_exactly(
-    tmp_path, monkeypatch, form
+    tmp_path, monkeypatch
 ):
     """Stopped at the end of an epoch and within one: the second derivatives are estimated anew, or in the checkpoint."""
     splits = small.splits().small(200, 20)
@@ -836,7 +834,7 @@ def test_the_network_of_1998_is_measured_by_its_distances(tmp_path):
     digits = small.splits().validation
     distances = np.asarray(run.model(models.prepared(run.model, digits.images)))
     each = [
-        reference.maximum_a_posteriori(row, label, losses.RUBBISH_DISTANCE)
+        naive.maximum_a_posteriori(row, label, losses.RUBBISH_DISTANCE)
         for row, label in zip(distances, digits.labels, strict=True)
     ]
     last = run.record.epochs[-1]
@@ -879,13 +877,13 @@ def note_after_each_step(monkeypatch, notes, look):
     monkeypatch.setattr(training, "STEPS_A_CALL", 1)
 
     class Spy(training._Loop):
-        def __init__(self, model, *args):
-            super().__init__(model, *args)
+        def __init__(self, engine, *args):
+            super().__init__(engine, *args)
             steps = self.steps
 
             def take(*call):
                 made = steps(*call)
-                notes.append(look(model))
+                notes.append(look(engine.model()))
                 return made
 
             self.steps = take
@@ -899,7 +897,7 @@ def test_the_optimizer_takes_the_rate_of_each_step(tmp_path, monkeypatch, name):
     note_after_each_step(
         monkeypatch, taken, lambda model: float(model.optimizer.learning_rate)
     )
-    run = train(tmp_path, 3, recipe=recipe)
+    run = train(tmp_path, 3, recipe=recipe, engine="keras")
     losses = run.record.column("val_loss")
     expected = [
         recipe.rates(np.arange(18 * epoch, 18 * epoch + 18), 18, losses[:epoch])
@@ -1053,15 +1051,17 @@ def test_a_resumed_average_is_that_of_one_go(averages, tmp_path):
     assert values(whole.model.weights) == values(runs[-1].model.weights)
 
 
-@pytest.mark.parametrize("form", ["plain", "blocks"])
-def test_the_average_is_the_same_in_both_forms_but_for_rounding(
-    averages, tmp_path, form
+@pytest.mark.parametrize("engine", training.ENGINES)
+def test_the_average_is_the_same_by_both_engines_but_for_rounding(
+    averages, tmp_path, engine
 ):
     _, runs = averages
     options = {"average_decay": 0.8, "batch_size": 64, "learning_rate": 0.01}
-    run = train(tmp_path, 1, form=form, **options)
+    run = train(tmp_path, 1, engine=engine, **options)
     for one, other in zip(run.model.weights, runs[0].model.weights, strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-3)
+        # Where a gradient is almost 0, Adam moves by its sign, which rounding decides.
+        np.testing.assert_allclose(one, other, rtol=0, atol=5e-3)
+        assert np.abs(one - other).mean() < 1e-4
     loss, _ = training.loss_and_accuracy(run.model, small.splits().validation)
     assert loss == pytest.approx(run.record.epochs[-1]["val_loss"], rel=1e-5)
 
@@ -1239,8 +1239,9 @@ def test_the_record_says_what_was_trained_on_what_and_with_what(whole):
         assert 0 < epoch["seconds"] < 60
     (session,) = values["sessions"]
     assert session["after_epoch"] == 0
-    assert session["versions"]["keras"] == keras.__version__
-    assert set(session["versions"]) == {"python", "tensorflow", "keras", "numpy"}
+    assert session["engine"] == "loops"
+    assert session["versions"]["numpy"] == np.__version__
+    assert set(session["versions"]) == {"python", "numba", "numpy"}
     assert session["threads"] >= 1
     losses = [epoch["val_loss"] for epoch in values["epochs"]]
     assert values["best"] == {

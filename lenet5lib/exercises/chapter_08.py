@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from lenet5lib import arithmetic, reference
+from lenet5lib import arithmetic
 from lenet5lib.exercises import attempt, exercise
+from lenet5lib.loops import plain
 from lenet5lib.spec import LENET5
 
 
@@ -47,23 +48,23 @@ def unit_value(answer) -> str:
     rng = np.random.default_rng(0)
     image, kernel = rng.random((28, 28)), rng.normal(size=(5, 5))
     bias, row, column = 0.3, 14, 9
-    sums = reference.convolve(
-        image[..., None], kernel[..., None, None], np.zeros(1), padding="same"
-    )[..., 0]
+    sums = plain.convolve(
+        image[None], kernel[None, None], np.zeros(1), padding="same"
+    )[0]
     total = sums[row, column]
     found = float(attempt(answer, image, kernel, bias, row, column))
     shifted = float((image[row : row + 5, column : column + 5] * kernel).sum())
     known = [
-        (reference.sigmoid(total + bias), ""),
+        (plain.sigmoid(total + bias), ""),
         (total + bias, "That is the sum. The unit's value is its sigmoid."),
-        (reference.sigmoid(total), "You forgot the bias."),
+        (plain.sigmoid(total), "You forgot the bias."),
         (total, "You forgot the bias and the sigmoid."),
         (
-            reference.sigmoid(shifted + bias),
+            plain.sigmoid(shifted + bias),
             "That is the window that begins at the unit's own place. Two rows and columns of padding come first.",
         ),
         (
-            reference.sigmoid(sums[column, row] + bias),
+            plain.sigmoid(sums[column, row] + bias),
             "Rows and columns are exchanged.",
         ),
     ]

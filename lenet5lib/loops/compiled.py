@@ -1,9 +1,9 @@
-"""Compiling the loops: a copy of a function with its constants filled in, made machine code by numba where that is installed.
+"""Compiling the loops: a copy of a function with its constants filled in, made machine code by numba where it is installed.
 
-The functions of `forward`, `backward` and `update` are written with names for what is fixed while a network runs: the kernel's
-size, the stride, the number of examples in a group. `specialise` gives these names their values. The compiler then knows how
-often an inner loop turns, writes it out, and fills the processor's vectors. Without numba the copy runs as plain Python, with
-the same results up to rounding. Chapter 14 is about what this brings.
+The functions of `forward`, `backward` and `update` are written with names for what is fixed while a network runs: the
+kernel's size, the stride, the number of examples in a group. `specialise` gives these names their values. The compiler then
+knows how often an inner loop turns, writes it out, and fills the processor's vectors. Without numba the copy runs as plain
+Python, with the same results up to rounding. Chapter 14 is about what this brings.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ INNER = {
     "no_cfunc_wrapper": True,
     "forceinline": True,
 }
-"""Of functions that only compiled code calls: what makes them callable from Python takes as long to compile as themselves."""
+"""Of functions that only compiled code calls: what makes them callable from Python takes time to compile."""
 
 
 PARALLEL = {
@@ -80,7 +80,8 @@ def specialise(function: Callable, how: str = "", /, **constants: Any) -> Callab
 
     Args:
         function: whose body uses the constants as global names of its module.
-        how: "inner" for a function that only compiled code calls; "parallel" if `prange` in it divides its turns among threads.
+        how: "inner" for a function that only compiled code calls, "inline" for one that is made a part of it; "parallel" if
+            `prange` in it divides its turns among threads.
         constants: numbers and functions by name; those that are not used are left out.
     """
     if numba is None:
@@ -103,9 +104,9 @@ def _called(function: Callable) -> dict[str, Callable]:
         value = function.__globals__.get(name)
         own = getattr(value, "__module__", None) or ""
         # Those of this module have a compiled form of their own.
-        if own.startswith("lenet5lib.") and own != __name__:
-            if isinstance(value, types.FunctionType):
-                found[name] = value
+        python = isinstance(value, types.FunctionType)
+        if python and own.startswith("lenet5lib.") and own != __name__:
+            found[name] = value
     return found
 
 

@@ -7,12 +7,13 @@ Weights come and go in the layout of Keras; nothing here needs TensorFlow. Chapt
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from lenet5lib.data import fit
 from lenet5lib.initial import initial_weights
 from lenet5lib.loops import backward, compiled, forward, operations, plan, update
 from lenet5lib.loops.compiled import specialise
@@ -20,7 +21,7 @@ from lenet5lib.loops.operations import clear, gather, give, maps, matrix, run
 from lenet5lib.loops.update import add_up, take_average
 from lenet5lib.losses import Loss
 from lenet5lib.recipe import Recipe
-from lenet5lib.spec import RBF, Architecture
+from lenet5lib.spec import Architecture
 
 try:
     from numba import prange
@@ -168,11 +169,9 @@ class Network:
         found = {}
         for name, piece in self.plan.outputs.items():
             array = piece.of(values)
-            if array.ndim == 3:
-                array = array.reshape(*array.shape[:2], -1, self.group)[..., 0]
-            else:
-                array = array[0]
-            found[name] = array.copy()
+            by_example = (*array.shape[:2], -1, self.group)
+            one = array.reshape(by_example)[..., 0] if array.ndim == 3 else array[0]
+            found[name] = one.copy()
         return found
 
     def gradients(
@@ -223,13 +222,14 @@ class Network:
         """Return the output for images as they lie in the file.
 
         Args:
-            images: uint8 (n, height, width), not larger than the network's input.
+            images: uint8 (n, height, width), not larger than the network's input; background is put around them.
             threads: that share the work; None for all.
 
         Returns:
             (n, units): probabilities, or an RBF layer's distances.
         """
         threads = threads or thread_count()
+        images = fit(images, self.architecture.input_shape)
         groups = -(-len(images) // self.group)
         rows = np.full(groups * self.group, -1, np.int64)
         rows[: len(images)] = np.arange(len(images))
@@ -247,7 +247,7 @@ class Network:
                 np.ascontiguousarray(images),
                 self.levels(),
                 rows,
-                self.place(images.shape[1:]),
+                self.place(),
                 found,
             )
         return found[: len(images)]
@@ -260,13 +260,10 @@ class Network:
             share = low + (high - low) * share
         return share.astype(self.dtype)
 
-    def place(self, size: tuple[int, int]) -> np.ndarray:
-        """Return where images of this size lie in the input: its piece, the output's piece, and the corner."""
-        height, width, _ = self.architecture.input_shape
-        corner = [(height - size[0]) // 2, (width - size[1]) // 2, 0, 0, 0]
+    def place(self) -> np.ndarray:
+        """Return where a group's input and its output lie."""
         made = self.plan
-        numbers = [*made.inputs.entry(), *made.output.entry(), *corner]
-        return np.array(numbers, np.int64)
+        return np.array([*made.inputs.entry(), *made.output.entry()], np.int64)
 
 
 def thread_count() -> int:
@@ -292,7 +289,26 @@ def with_threads(threads: int) -> None:
     if compiled.available():
         import numba
 
+        _start_threads()
         numba.set_num_threads(max(1, min(threads, numba.config.NUMBA_NUM_THREADS)))
+
+
+@functools.cache
+def _start_threads() -> None:
+    """Load numba's threads, and let one that waits for others give up its processor after some ten microseconds.
+
+    GNU's OpenMP would wait for milliseconds, and on a machine that other programs keep busy a step takes many times as long.
+    It reads its setting once, when it is loaded.
+    """
+    import numba
+
+    name, given = "GOMP_SPINCOUNT", os.environ.get("GOMP_SPINCOUNT")
+    os.environ.setdefault(name, "20000")
+    try:
+        numba.set_num_threads(1)
+    finally:
+        if given is None:
+            del os.environ[name]
 
 
 B, optimizer = GROUP, update.adam
@@ -308,7 +324,7 @@ def predict_groups(
     for t in prange(threads):
         x = maps(values[t], place, 0)
         for g in range(t, groups, threads):
-            gather(images, levels, rows[g * B : g * B + B], place[10], place[11], x)
+            gather(images, levels, rows[g * B : g * B + B], x)
             nothing = values[t, 0:1]
             run(functions, at, starts, weights, nothing, values[t], now[t])
             give(matrix(values[t], place, 1), found, g * B)
@@ -318,13 +334,16 @@ def lane_gradient(
     functions, at, starts, weights, gradient, values, now, images, levels, labels, rows,
     place, lane, lanes
 ):  # fmt: skip
-    """Add up the gradients of every `lanes`-th group of a batch, from group `lane` on; values[0] and [1] take loss and hits."""
+    """Add up the gradients of every `lanes`-th group of a batch, from group `lane` on.
+
+    The sum of the losses and the number of correct examples come to stand in values[0] and values[1].
+    """
     clear(gradient)
     values[0] = values[1] = 0
     x = maps(values, place, 0)
     for g in range(lane, len(rows) // B, lanes):
         some = rows[g * B : g * B + B]
-        gather(images, levels, some, place[10], place[11], x)
+        gather(images, levels, some, x)
         now[1] = g * B
         for k in range(B):
             now[2 + k] = labels[some[k]] if some[k] >= 0 else -1
@@ -411,6 +430,12 @@ class Trainer:
             take_steps, "parallel", B=network.group, F=dtype, optimizer=optimizer
         )
 
+    def kept_state(self) -> list[np.ndarray]:
+        """Return the optimizer's slots that are to be saved: without momentum there is nothing to keep."""
+        if self.recipe.optimizer == "sgd" and not self.recipe.momentum:
+            return []
+        return list(self.state)
+
     def steps(
         self,
         images: np.ndarray,
@@ -421,7 +446,7 @@ class Trainer:
         """Take one step for each row of `batches`.
 
         Args:
-            images: uint8 (n, height, width).
+            images: uint8 (n, height, width), of the size of the network's input.
             labels: (n,).
             batches: (steps, batch size) of positions, −1 for none at the end of a row.
             rates: (steps,), learning rates.
@@ -448,7 +473,7 @@ class Trainer:
                 network.levels(),
                 labels.astype(np.int64),
                 rows,
-                network.place(images.shape[1:]),
+                network.place(),
                 self.gradients,
                 self.state,
                 self.decayed,

@@ -203,7 +203,10 @@ def in_place_channels_2(weights, gradient, values, at, now):
 
 
 def draw_mask(weights, gradient, values, at, now):
-    """mask[k, j] = 0 with probability `rate`, else 1 / (1 − rate): by the seed, the step and the place, as `layers.Dropout`."""
+    """mask[k, j] = 0 with probability `rate`, else 1 / (1 − rate), by seed, step and place, as `layers.Dropout`.
+
+    Where nothing is trained, the step is −1, and the mask is 1.
+    """
     mask = matrix(values, at, 0)
     training = now[0] >= 0
     key0, key1, c2, c3 = key_and_counter(SEED, max(now[0], 0))
@@ -237,13 +240,13 @@ def measure_inputs(weights, gradient, values, at, now):
     )
 
 
-def gather(images, levels, rows, top, left, x):
-    """x[0, top + r, left + c] = levels[image[r, c]] for the images at these rows, examples innermost; row −1 is no image."""
+def gather(images, levels, rows, x):
+    """x[0, r, c] = levels[image[r, c]] for the images at these rows, examples innermost; row −1 is no image."""
     for k in range(B):
         image = images[max(rows[k], 0)]
         for r in range(image.shape[0]):
             for c in range(image.shape[1]):
-                x[0, top + r, (left + c) * B + k] = levels[image[r, c]]
+                x[0, r, c * B + k] = levels[image[r, c]]
 
 
 def give(y, found, first):

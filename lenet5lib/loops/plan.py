@@ -64,6 +64,9 @@ class Piece(NamedTuple):
         return [self.first, *self.shape, *([0] * (4 - len(self.shape)))]
 
 
+NOWHERE = Piece(0, ())
+
+
 @dataclass
 class Room:
     """Places in a flat array, given out one after another."""
@@ -131,10 +134,10 @@ class Plan:
     values: Room = field(default_factory=lambda: Room(LINE))
     fills: list[tuple[Piece, Any]] = field(default_factory=list)
     outputs: dict[str, Piece] = field(default_factory=dict)
-    inputs: Piece = Piece(0, ())
-    inputs_gradient: Piece = Piece(0, ())
-    output: Piece = Piece(0, ())
-    output_gradient: Piece = Piece(0, ())
+    inputs: Piece = NOWHERE
+    inputs_gradient: Piece = NOWHERE
+    output: Piece = NOWHERE
+    output_gradient: Piece = NOWHERE
 
     def call(
         self,

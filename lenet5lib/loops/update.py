@@ -1,12 +1,13 @@
-"""The optimizers as plain loops: one step for some of a network's numbers, from the sum of the gradients of a batch.
+"""The optimizers as plain loops: one step for some of a network's numbers, from the sum of a batch's gradients.
 
-The gradients come in lanes, the parts of a batch that are computed apart, and `add_up` adds them in their order: so the sum is
-the same for any number of threads. All arrays are flat; a function does the numbers from `first` up to `last`.
+The gradients come in lanes, the parts of a batch that are computed apart, and `add_up` adds them in their order: so the sum
+is the same for any number of threads. All arrays are flat; a function does the numbers from `first` up to `last`.
 """
 
 from __future__ import annotations
 
 import math
+
 import numpy as np
 
 from lenet5lib.recipe import Recipe

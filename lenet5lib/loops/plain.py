@@ -1,0 +1,417 @@
+"""The loops for a single example: maps (maps, rows, columns) or vectors (units,), results returned, in float64.
+
+Each function allocates, pads and calls a function of `forward`, `backward` or `update` with B = 1. Keras stores maps as
+(height, width, maps): `x.transpose(2, 0, 1)` brings them to the order of the loops, `w.transpose(3, 2, 0, 1)` does so with
+kernels. Chapters 2 to 5, 8, 10, 11 and 13 call these functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from lenet5lib.arithmetic import output_size, same_padding, walk
+from lenet5lib.initial import layer_weights
+from lenet5lib.loops import backward, compiled, update
+from lenet5lib.loops import forward as loops
+from lenet5lib.loops.network import Network, Weights
+from lenet5lib.recipe import Recipe
+from lenet5lib.spec import (
+    RBF,
+    Architecture,
+    Pair,
+    Subsample,
+    Table,
+    pair,
+    require_choice,
+)
+
+
+def convolve(
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray,
+    stride: int | Pair = 1,
+    padding: str = "valid",
+    table: Table | None = None,
+) -> np.ndarray:
+    """Return y[m, r, c] = b[m] + Σ w[m, n, u, v] · x[n, stride·r + u, stride·c + v], before any activation.
+
+    What deep-learning libraries call convolution is, strictly, cross-correlation: the kernel is not flipped.
+
+    Args:
+        x: (maps in, rows, columns).
+        w: (maps out, maps in, kernel height, kernel width).
+        b: (maps out,).
+        stride: one step or (down, right).
+        padding: "valid", or TensorFlow's "same".
+        table: for each output map the input maps that feed it; None for all. The kernels of the others are not read.
+
+    Returns:
+        (maps out, rows, columns).
+
+    Raises:
+        ValueError: shapes that do not fit, a window larger than its input, or a table that names a map that is not there.
+
+    Source: chapter 2, equation (2.1); with a table, chapter 10, equation (10.3).
+
+    >>> convolve([[[1, 2, 3], [4, 5, 6]]], [[[[1, 0], [0, -1]]]], [0])
+    array([[[-4., -4.]]])
+    """
+    x = _array("x", x, "maps in", "rows", "columns")
+    w = _array("w", w, "maps out", len(x), "kernel height", "kernel width")
+    b = _array("b", b, len(w))
+    reads = _reads(table, *w.shape[:2])
+    x, sides, constants = _windows(x, w.shape[2:], pair(stride), padding)
+    y = np.empty((len(w), *sides))
+    _single(loops.convolve, **constants)(x, w, b, reads, y)
+    return y
+
+
+def pool(
+    x: np.ndarray,
+    size: int | Pair = 2,
+    stride: int | Pair | None = None,
+    padding: str = "valid",
+    mode: str = "average",
+) -> np.ndarray:
+    """Return average or max pooling, each map by itself.
+
+    Args:
+        x: (maps, rows, columns).
+        size: the window, one size or (height, width).
+        stride: one step or (down, right); the window's size where none is given.
+        padding: "valid", or TensorFlow's "same", in which padded cells take no part in the average or the maximum.
+        mode: "average" or "max".
+
+    Returns:
+        (maps, rows, columns).
+
+    Raises:
+        ValueError: an x that is not maps, a window larger than its input, or an unknown mode.
+
+    >>> pool([[[1, 3], [5, 7]]]), pool([[[1, 3], [5, 7]]], mode="max")
+    (array([[[4.]]]), array([[[7.]]]))
+    """
+    require_choice("mode", mode, ("average", "max"))
+    x = _array("x", x, "maps", "rows", "columns")
+    window = pair(size), pair(size if stride is None else stride), padding
+    around = 0.0 if mode == "average" else -np.inf
+    padded, sides, constants = _windows(x, *window, around)
+    y, share = np.empty((len(x), *sides)), np.ones(sides)
+    if mode == "max":
+        _single(loops.largest, **constants)(padded, share, y)
+        return y
+    average = _single(loops.average, **constants)
+    # Of each window the number of cells that are not padding: the sum of ones.
+    cells, count = np.ones((1, *x.shape[1:])), np.empty((1, *sides))
+    average(_windows(cells, *window)[0], share, count)
+    average(padded, 1 / count[0], y)
+    return y
+
+
+def subsample(
+    x: np.ndarray, w: np.ndarray, b: np.ndarray, size: int | Pair = 2
+) -> np.ndarray:
+    """Return trainable subsampling: the sum of each window times w[m], plus b[m], before any activation.
+
+    Args:
+        x: (maps, rows, columns).
+        w, b: (maps,), the coefficient and the bias of each map.
+        size: the window, one size or (height, width); windows lie side by side.
+
+    Returns:
+        (maps, rows // height, columns // width).
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    Source: the 1998 paper, section II.B, layer S2; chapter 10, equation (10.2).
+
+    >>> subsample([[[1, 3], [5, 7]]], w=[0.5], b=[1])
+    array([[[9.]]])
+    """
+    x = _array("x", x, "maps", "rows", "columns")
+    w, b = _array("w", w, len(x)), _array("b", b, len(x))
+    x, sides, constants = _windows(x, pair(size), pair(size), "valid")
+    y = np.empty((len(x), *sides))
+    _single(loops.subsample, **constants)(x, w, b, y)
+    return y
+
+
+def dense(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return y[j] = b[j] + Σ_i x[i] · w[i, j], before any activation.
+
+    Args:
+        x: (inputs,).
+        w: (inputs, units), as in Keras.
+        b: (units,).
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    Source: chapter 3, equation (3.3).
+
+    >>> dense([1, 10], w=[[1, 2], [3, 4]], b=[0, 5])
+    array([31., 47.])
+    """
+    x = _array("x", x, "inputs")
+    w = _array("w", w, len(x), "units")
+    b, y = _array("b", b, w.shape[1]), np.empty((1, w.shape[1]))
+    _single(loops.dense, U=1)(x[np.newaxis], w, b, y)
+    return y[0]
+
+
+def rbf(x: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return y[i] = Σ_j (x[j] − codes[i, j])², the squared distance from each code.
+
+    Args:
+        x: (inputs,).
+        codes: (units, inputs).
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    Source: the 1998 paper, equation (7); chapter 11, equation (11.1).
+
+    >>> rbf([1, -1], codes=[[1, -1], [-1, -1], [0, 0]])
+    array([0., 4., 2.])
+    """
+    x = _array("x", x, "inputs")
+    codes = _array("codes", codes, "units", len(x))
+    y = np.empty((1, len(codes)))
+    _single(loops.rbf)(x[np.newaxis], codes, y)
+    return y[0]
+
+
+def activate(x: np.ndarray, name: str) -> np.ndarray:
+    """Return an activation function of an array, as a new one.
+
+    Args:
+        x: any shape; softmax runs over the channels of maps (maps, rows, columns), else over the last axis.
+        name: of `spec.ACTIVATIONS`.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    require_choice("activation", name, ("linear", *loops.ACTIVATIONS))
+    y = np.array(x, np.float64, order="C")
+    if name == "softmax":
+        last = np.moveaxis(y, 0, -1) if y.ndim == 3 else y
+        rows = last.reshape(-1, last.shape[-1]).copy()
+        _single(loops.softmax)(rows)
+        last[...] = rows.reshape(last.shape)
+    elif name != "linear":
+        _single(loops.ACTIVATIONS[name])(y.reshape(-1))
+    return y[()]  # Of no axes, a plain number.
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """Return σ(x) = 1 / (1 + e^(−x)), between 0 and 1.
+
+    Source: chapter 5, equation (5.4).
+
+    >>> float(sigmoid(0.0))
+    0.5
+    """
+    return activate(x, "sigmoid")
+
+
+def scaled_tanh(x: np.ndarray) -> np.ndarray:
+    """Return the squashing function of the 1998 paper, f(x) = 1.7159 · tanh(2x / 3).
+
+    Source: the 1998 paper, equation (6) and appendix A; chapter 10, equation (10.1).
+
+    >>> scaled_tanh([-1.0, 0.0, 1.0]).round(4)
+    array([-1.,  0.,  1.])
+    """
+    return activate(x, "scaled_tanh")
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    """Return probabilities from logits (classes,): e^z, each divided by their sum.
+
+    Source: chapter 5, equation (5.1).
+
+    >>> softmax([0.0, 0.0])
+    array([0.5, 0.5])
+    """
+    return activate(z, "softmax")
+
+
+def activation_functions(x: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return (values, derivatives) at the points `x` of the three activation functions that the book compares."""
+    found = {}
+    for name in ("sigmoid", "tanh", "relu"):
+        y, g = activate(x, name), np.ones(np.shape(x))
+        # The gradient of the input is 1 times the derivative.
+        _single(backward.ACTIVATIONS[name])(y.reshape(-1), g.reshape(-1))
+        found[name] = y, g
+    return found
+
+
+def cross_entropy(probabilities: np.ndarray, label: int) -> float:
+    """Return the loss of one example, −ln of the probability given to its label, in nats.
+
+    `forward.cross_entropy` computes it from the logits, which cannot overflow.
+
+    Source: chapter 5, equation (5.2).
+
+    >>> round(cross_entropy(np.full(10, 0.1), label=3), 4)
+    2.3026
+    """
+    return float(-np.log(probabilities[label]))
+
+
+def maximum_likelihood(distances: np.ndarray, label: int) -> float:
+    """Return the loss of one example by the 1998 paper's equation (8): y_t, its distance from the code of its label.
+
+    >>> maximum_likelihood([3.0, 0.5], label=1)
+    0.5
+    """
+    return _loss("maximum likelihood", distances, label, 0.0)
+
+
+def maximum_a_posteriori(distances: np.ndarray, label: int, j: float) -> float:
+    """Return the loss of one example by the 1998 paper's equation (9): y_t + ln(e^(−j) + Σ_i e^(−y_i)), in nats.
+
+    >>> round(maximum_a_posteriori([1.0, 1.0], label=0, j=1.0), 4)
+    1.0986
+    """
+    return _loss("maximum a posteriori", distances, label, float(j))
+
+
+def adam_step(
+    weight: float,
+    gradient: float,
+    mean: float,
+    square: float,
+    step: int,
+    learning_rate: float = 0.001,
+) -> tuple[float, float, float]:
+    """Return (weight, mean, square) after one step of Adam, as Keras computes it.
+
+    Args:
+        weight, gradient: of one trained number.
+        mean, square: the running means of its gradient and of its gradient's square so far; 0 at the start.
+        step: 1 for the first.
+        learning_rate: α.
+
+    Source: Kingma and Ba 2015, the end of section 2; chapter 5, equation (5.3).
+
+    >>> round(adam_step(weight=0.5, gradient=0.02, mean=0.0, square=0.0, step=1)[0], 6)
+    0.499
+    """
+    w, g, state = (
+        np.array([weight], float),
+        np.array([gradient], float),
+        np.zeros((2, 1)),
+    )
+    state[:, 0] = mean, square
+    rates, numbers = np.array([learning_rate]), np.array([step - 1])
+    now = update.settings(Recipe(optimizer="adam"), rates, np.ones(1), numbers)[0]
+    _single(update.adam)(w, state, np.zeros(1), g, 0, 1, now)
+    return float(w[0]), float(state[0, 0]), float(state[1, 0])
+
+
+def forward(
+    architecture: Architecture, weights: Weights, image: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Run a network by the loops and return every layer's output for one example.
+
+    Args:
+        architecture: what to run.
+        weights: layer name to its arrays, (kernel, bias) in most, in the layout of Keras; see `random_weights`.
+        image: (height, width, maps), prepared.
+
+    Returns:
+        Layer name to (maps, rows, columns) or (units,).
+
+    Raises:
+        ValueError: an image or weights of another shape.
+    """
+    image = _array("image", image, *architecture.input_shape)
+    network = Network(architecture, weights, group=1, dtype=np.float64)
+    return network.layers(image)
+
+
+def random_weights(architecture: Architecture, seed: int) -> Weights:
+    """Return random weights for `forward`: kernels as wide as keeps the sums near 1, small biases, codes of −1 and +1.
+
+    Args:
+        architecture: whose layers.
+        seed: the same seed gives the same weights.
+
+    Returns:
+        Layer name to (kernel, bias), in the layout of Keras; (coefficient, bias) for subsampling, (codes,) for RBF units.
+    """
+    rng, weights = np.random.default_rng(seed), {}
+    for layer, inputs, outputs in walk(architecture):
+        if isinstance(layer, RBF):
+            codes = rng.choice([-1.0, 1.0], (outputs[0], inputs[0]))
+            weights[layer.name] = (codes,)
+        elif arrays := layer_weights(layer, inputs, seed):
+            kernel, bias = (array.shape for array in arrays)
+            fan_in = prod(kernel) / bias[0]
+            if isinstance(layer, Subsample):
+                fan_in = prod(pair(layer.size))
+            drawn = rng.normal(0, fan_in**-0.5, kernel), rng.normal(0, 0.1, bias)
+            weights[layer.name] = drawn
+    return weights
+
+
+def _single(function: Callable, **constants: int) -> Callable:
+    """Return a function of `forward`, `backward` or `update` for a single example in float64."""
+    return compiled.specialise(function, B=1, F=np.float64, **constants)
+
+
+def _loss(name: str, outputs: np.ndarray, label: int, setting: float) -> float:
+    """Return a loss of `forward` for one example."""
+    y = _array("distances", outputs, "units")
+    if not 0 <= label < len(y):
+        raise ValueError(
+            f"label is {label}; expected a class from 0 to {len(y) - 1}. Count the classes from 0."
+        )
+    labels = np.array([label], np.int64)
+    return float(_single(loops.LOSSES[name])(y[np.newaxis], labels, setting))
+
+
+def _array(name: str, value: Any, *sizes: int | str) -> np.ndarray:
+    """Return a value as a float64 array; raise ValueError unless its axes have these sizes, where a name fits any."""
+    array = np.array(value, np.float64, order="C")
+    if array.ndim != len(sizes) or any(
+        expected != size
+        for expected, size in zip(sizes, array.shape, strict=True)
+        if not isinstance(expected, str)
+    ):
+        raise ValueError(
+            f"{name} has the shape {array.shape}; expected ({', '.join(map(str, sizes))}). "
+            "Put its axes in this order with transpose, or add one with np.newaxis."
+        )
+    return array
+
+
+def _reads(table: Table | None, outs: int, ins: int) -> np.ndarray:
+    """Return a table as (maps out, maps in), 1 where an output map reads an input map, else 0; all 1 without a table."""
+    rows = (tuple(range(ins)),) * outs if table is None else table
+    if len(rows) != outs or not all(0 <= n < ins for row in rows for n in row):
+        raise ValueError(
+            f"table is {table}; expected {outs} rows that name maps from 0 to {ins - 1}. Give a row for each map of w."
+        )
+    return np.array([[n in row for n in range(ins)] for row in rows], np.int64)
+
+
+def _windows(
+    x: np.ndarray, window: Pair, stride: Pair, padding: str, around: float = 0.0
+) -> tuple[np.ndarray, Pair, dict[str, int]]:
+    """Return maps padded for a window, (rows, columns) of its positions, and the constants of its loops."""
+    sides = list(zip(x.shape[1:], window, stride, strict=True))
+    rows, columns = (output_size(i, k, s, padding) for i, k, s in sides)
+    if padding == "same":
+        margins = (0, 0), *(same_padding(*side) for side in sides)
+        x = np.pad(x, margins, constant_values=around)
+    names = "KH", "KW", "SH", "SW"
+    return x, (rows, columns), dict(zip(names, window + stride, strict=True))
