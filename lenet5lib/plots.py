@@ -806,44 +806,59 @@ def vectors(layers: Mapping[str, np.ndarray]) -> Figure:
 
 
 @_styled
-def block_matrix(matrix: np.ndarray, block: int) -> Figure:
-    """Draw a kernel laid out for blocks as a matrix with its numbers, zeros as dots, a line between the blocks.
+def steps(
+    rates: Mapping[str, float], limits: Mapping[str, float], chosen: str = ""
+) -> Figure:
+    """Draw how fast several programs for the same sums are, and limits as lines.
 
     Args:
-        matrix: (places, values of a window), of one map in and one out.
-        block: pixels in a block.
+        rates: name to GFLOP/s.
+        limits: name to GFLOP/s.
+        chosen: the name to set apart in colour.
     """
-    figure, axes = _figure(7.2, 0.5 + 0.45 * len(matrix))
+    figure, axes = _figure(7.2, 0.9 + 0.36 * len(rates))
     ax = axes[0, 0]
-    limit = np.abs(matrix).max()
-    ax.imshow(matrix, cmap=SIGNED, vmin=-2 * limit, vmax=2 * limit, aspect="auto")
-    for (row, column), value in np.ndenumerate(matrix):
-        text = f"{value:g}" if value else "·"
-        ax.text(column, row, text, ha="center", va="center", fontsize=9)
-    for line in range(block, matrix.shape[1], block):
-        ax.axvline(line - 0.5, color=COLOURS["convolution"], linewidth=2)
-    _blank(ax)
-    ax.set_xlabel("pixels of the window, block by block")
-    ax.set_ylabel("outputs")
+    colours = [SERIES[0] if name == chosen else SERIES[4] for name in rates]
+    bars = ax.barh(list(rates), list(rates.values()), color=colours)
+    most = max(*rates.values(), *limits.values())
+    for bar, rate in zip(bars, rates.values(), strict=True):
+        text = f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
+        middle = bar.get_y() + bar.get_height() / 2
+        ax.text(rate + most * 0.01, middle, text, va="center", fontsize=9)
+    for name, limit in limits.items():
+        ax.axvline(limit, color="#333333", linestyle="--", linewidth=1)
+        ax.annotate(
+            name,
+            (limit, -0.6),
+            (-3, 0),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=9,
+        )
+    ax.set_xlim(0, most * 1.1)
+    ax.set_xlabel("GFLOP/s")
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
     return figure
 
 
 @_styled
 def roofline(
-    points: Mapping[str, tuple[str, str, float, float]],
+    points: Mapping[tuple[str, str], tuple[str, float, float]],
     limit: float,
     bandwidth: float,
 ) -> Figure:
     """Draw measured layers under the two limits of a machine, both axes logarithmic.
 
     Args:
-        points: name to (kind of layer, "plain" or "blocks", FLOP a byte, FLOP a second).
-        limit: FLOP a second of a large matrix product.
-        bandwidth: bytes a second of a large copy.
+        points: (layer, "keras" or "loops") to (kind of layer, FLOP/byte, FLOP per second).
+        limit: FLOP per second of a large matrix product.
+        bandwidth: bytes per second of a large copy.
     """
     figure, axes = _figure(7.2, 4.2)
     ax = axes[0, 0]
-    reach = [point[2] for point in points.values()]
+    reach = [point[1] for point in points.values()]
     ends = np.array([min(*reach, limit / bandwidth) / 2, max(reach) * 3])
     inner = np.sort(np.append(ends, limit / bandwidth))
     roof = np.minimum(limit, inner * bandwidth) / 1e9
@@ -851,46 +866,77 @@ def roofline(
     note = {"color": "#333333", "fontsize": 9}
     ax.text(ends[1], limit / 1e9 * 1.08, "matrix product", ha="right", **note)
     ax.text(inner[0], roof[0] * 1.5, "memory", ha="left", **note)
-    for name, (kind, form, intensity, rate) in points.items():
+    for (name, engine), (kind, intensity, rate) in points.items():
+        loops = engine == "loops"
         ax.plot(
             intensity,
             rate / 1e9,
-            "s" if form == "blocks" else "o",
+            "s" if loops else "o",
             color=COLOURS[kind],
-            markerfacecolor=COLOURS[kind] if form == "blocks" else "none",
+            markerfacecolor=COLOURS[kind] if loops else "none",
             markersize=8,
             markeredgewidth=2,
         )
-        aside = -1 if form == "blocks" else 1
         ax.annotate(
             name,
             (intensity, rate / 1e9),
-            (8 * aside, 0),
+            (-8 if loops else 8, 0),
             textcoords="offset points",
-            ha="left" if aside > 0 else "right",
+            ha="right" if loops else "left",
             va="center",
             fontsize=9,
         )
-    ax.set_xlabel("work for each byte (FLOP a byte)")
-    ax.set_ylabel("useful work (GFLOP a second)")
+    for label, marker, fill in (("TensorFlow", "o", "none"), ("loops", "s", None)):
+        grey = {"color": SERIES[4], "linestyle": "none", "markeredgewidth": 2}
+        ax.plot([], [], marker, markerfacecolor=fill, label=label, **grey)
+    ax.legend(loc="lower right")
+    ax.set_xlabel("work for each byte (FLOP/byte)")
+    ax.set_ylabel("useful work (GFLOP/s)")
     ax.set_ylim(top=limit / 1e9 * 2)
     return figure
 
 
 @_styled
-def epoch_seconds(
-    programs: Mapping[str, tuple[float, float, float]], ours: Sequence[str]
+def accuracy_over_seconds(
+    curves: Mapping[str, Sequence[Sequence[float]]], goal: float
 ) -> Figure:
-    """Draw the seconds that programs take for an epoch, a line from the fastest to the slowest measurement on each bar.
+    """Draw the accuracy on validation over the seconds of training, a point for each epoch, and a goal.
+
+    Args:
+        curves: name to pairs of (seconds, accuracy), accuracy from 0 to 1.
+        goal: an accuracy.
+    """
+    figure, axes = _figure(7.2, 3.6)
+    ax = axes[0, 0]
+    for number, (name, points) in enumerate(curves.items()):
+        seconds, accuracy = np.transpose(points)
+        style = {
+            "color": SERIES[number % len(SERIES)],
+            "marker": "os^Dv"[number % 5],
+        }
+        ax.plot(seconds, 100 * accuracy, label=name, markersize=5, **style)
+    ax.axhline(100 * goal, color="#333333", linestyle="--", linewidth=1)
+    ax.set_xlim(left=0)
+    ax.set_xlabel("seconds of training")
+    ax.set_ylabel("accuracy on validation (%)")
+    ax.legend(loc="lower right")
+    return figure
+
+
+@_styled
+def epoch_seconds(
+    programs: Mapping[str, tuple[float, float, float]], chosen: Sequence[str]
+) -> Figure:
+    """Draw the seconds that programs take for an epoch, with a line from the fastest to the slowest measurement on each bar.
 
     Args:
         programs: name to (median, fastest, slowest).
-        ours: the names to set apart in colour.
+        chosen: the names to set apart in colour.
     """
     figure, axes = _figure(7.2, 0.9 + 0.34 * len(programs))
     ax = axes[0, 0]
     median, fastest, slowest = map(np.array, zip(*programs.values(), strict=True))
-    colours = [SERIES[0] if name in ours else SERIES[4] for name in programs]
+    colours = [SERIES[0] if name in chosen else SERIES[4] for name in programs]
     bars = ax.barh(
         list(programs),
         median,

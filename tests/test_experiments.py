@@ -28,6 +28,7 @@ from lenet5lib import (
 )
 from lenet5lib.checkpoint import LAST
 from lenet5lib.ladder import Rung, Variant
+from lenet5lib.loops import network
 from lenet5lib.recipe import Distortion, Recipe
 from lenet5lib.records import TEST
 from lenet5lib.spec import LENET5
@@ -338,15 +339,10 @@ def test_where_all_digits_are_trained_on_the_validation_digits_are_among_them():
 def test_one_run_is_trained_by_its_name_with_the_threads_that_it_is_given(
     short, trained, tmp_path, monkeypatch, capsys
 ):
-    threads = []
-    for name in ("intra", "inter"):
-        monkeypatch.setattr(
-            experiments.tf.config.threading,
-            f"set_{name}_op_parallelism_threads",
-            threads.append,
-        )
+    monkeypatch.setattr(network, "_limit", [])
     experiments.run_one("second/seed-0", tmp_path, small.dataset(), 3, FEW)
-    assert threads == [3, 3]
+    session = records.read(tmp_path / "second/seed-0").sessions[0]
+    assert session["threads"] == network.thread_count() == 3
     small.assert_same_run(tmp_path / "second/seed-0", trained / "second/seed-0")
     assert set(contents(tmp_path)) == {
         name for name in contents(trained) if name.startswith("second/")

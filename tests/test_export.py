@@ -17,6 +17,7 @@ from lenet5lib import (
     keras_engine,
     ladder,
     models,
+    optimizers,
     plots,
     records,
     spec,
@@ -270,12 +271,12 @@ def test_averaged_weights_are_exported_whether_the_optimizer_is_saved_or_not(
     moved = model.get_weights()
     path = tmp_path / checkpoint.LAST
     if not with_optimizer:
-        training.optimizers.take_average(model)
+        optimizers.take_average(model)
     checkpoint.save(model, record, path, with_optimizer)
     architecture, weights, about = export.from_checkpoint(path)
     assert architecture == TODAYS
     assert "averaged weights of epoch 4, the last" in about["text"]
-    training.optimizers.take_average(model)
+    optimizers.take_average(model)
     for mine, average, own in zip(weights, model.get_weights(), moved, strict=True):
         np.testing.assert_array_equal(mine, average)
         assert (average != own).all()

@@ -102,18 +102,23 @@ FIGURES = {
     "kernels": lambda: plots.kernels(KERNELS),
     "feature_maps": lambda: plots.feature_maps(MAPS),
     "vectors": lambda: plots.vectors(VECTORS),
-    "block_matrix": lambda: plots.block_matrix(np.eye(4, 16) * 3, block=4),
+    "steps": lambda: plots.steps(
+        {"compiled": 4.4, "kernel row at once": 76.0}, {"matrix product": 100.0}
+    ),
     "roofline": lambda: plots.roofline(
         {
-            "C1": ("convolution", "plain", 10.0, 4e10),
-            "C1 on blocks": ("convolution", "blocks", 10.0, 8e10),
-            "F6": ("dense", "plain", 2.0, 1e10),
+            ("C1", "keras"): ("convolution", 10.0, 4e10),
+            ("C1", "loops"): ("convolution", 10.0, 8e10),
+            ("F6", "keras"): ("dense", 2.0, 1e10),
         },
         limit=2e11,
         bandwidth=2e10,
     ),
     "epoch_seconds": lambda: plots.epoch_seconds(
-        {"keras-32": (6.0, 5.5, 7.0), "ours-32": (2.7, 2.6, 2.8)}, ["ours-32"]
+        {"keras-32": (6.0, 5.5, 7.0), "loops-32": (2.7, 2.6, 2.8)}, ["loops-32"]
+    ),
+    "accuracy_over_seconds": lambda: plots.accuracy_over_seconds(
+        {"loops": [(1.0, 0.97), (2.0, 0.99)], "keras": [(4.0, 0.97)]}, 0.99
     ),
     "connection_table": lambda: plots.connection_table(TABLE_I, 6),
     "pictures": lambda: plots.pictures(
@@ -499,15 +504,14 @@ def test_every_kind_of_layer_has_its_colour():
     ) == len(DRAWN)
 
 
-def test_the_roofline_has_every_layer_under_its_name_and_both_limits():
-    found = texts(FIGURES["roofline"]())
-    assert {"C1", "C1 on blocks", "F6", "matrix product", "memory"} <= set(found)
+def test_the_roofline_has_every_layer_of_each_engine_and_both_limits():
+    found = list(texts(FIGURES["roofline"]()))
+    assert {"F6", "matrix product", "memory", "TensorFlow", "loops"} <= set(found)
+    assert found.count("C1") == 2
 
 
-def test_the_block_matrix_writes_its_numbers_and_dots_for_zeros():
-    found = list(texts(FIGURES["block_matrix"]()))
-    assert found.count("3") == 4
-    assert found.count("·") == 60
+def test_the_rate_of_each_step_stands_on_its_bar():
+    assert {"4.4", "76", "matrix product"} <= set(texts(FIGURES["steps"]()))
 
 
 def test_the_seconds_of_each_program_stand_on_its_bar():
