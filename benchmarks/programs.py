@@ -334,14 +334,16 @@ def limit(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
 def layers(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
     """Measure each layer, the optimizer, the matrix product and copying, all in one thread."""
     versions = use_tensorflow(1)
+    import layers as single
+
     from lenet5lib import speed
     from lenet5lib.spec import LENET5
 
     numbers = {
         "gflops": 1e-9 * speed.matrix_rate(by="tensorflow"),
         "gigabytes_per_second": 1e-9 * speed.memory_rate(),
-        "layers": speed.layer_rates(LENET5),
-        "adam_microseconds": 1e6 * speed.adam_seconds(PARAMETERS),
+        "layers": single.layer_rates(LENET5),
+        "adam_microseconds": 1e6 * single.adam_seconds(PARAMETERS),
     }
     return numbers | {"versions": versions}
 

@@ -1,7 +1,7 @@
 """Where the time of training goes: work counted, this machine and the loops measured, a recorded benchmark read.
 
-Whole programs are measured side by side by `benchmarks/`, outside the library, which takes its counts and the measuring of
-single layers from here. TensorFlow is imported only by the functions that measure it. Chapter 14 is about this module.
+Whole programs and single layers are measured by `benchmarks/`, outside the library, which takes its counts and ways of
+measuring from here. TensorFlow is imported only by the functions that measure it. Chapter 14 is about this module.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import functools
 import json
 import time
 from collections.abc import Callable, Sequence
-from math import gcd, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,9 @@ import pandas as pd
 
 from lenet5lib import arithmetic, records
 from lenet5lib.arithmetic import Shape
-from lenet5lib.loops import backward, compiled, forward, network, steps, update
+from lenet5lib.loops import compiled, forward, network, steps
 from lenet5lib.loops.compiled import specialise
-from lenet5lib.loops.plan import AT_ONCE
-from lenet5lib.spec import LENET5, Architecture, Conv, Layer, pair
+from lenet5lib.spec import LENET5, Architecture, Conv, pair
 
 FLOAT_BYTES = 4
 CACHE_LINE = 64
@@ -108,7 +107,7 @@ def matrix_rate(side: int = 2048, by: str = "numpy") -> float:
     """
     rng = np.random.default_rng(0)
     left, right = (
-        _aligned(rng.normal(size=(side, side)).astype(np.float32)) for _ in range(2)
+        aligned(rng.normal(size=(side, side)).astype(np.float32)) for _ in range(2)
     )
     if by == "numpy":
         return 2 * side**3 / seconds(lambda: left @ right)
@@ -136,7 +135,7 @@ def vector_width() -> int:
     return next((width for name, width in widths.items() if has.get(name)), 4)
 
 
-def _aligned(array: np.ndarray) -> np.ndarray:
+def aligned(array: np.ndarray) -> np.ndarray:
     """Return a copy that begins at a cache line."""
     room = np.empty(array.nbytes + CACHE_LINE, np.uint8)
     start = -room.ctypes.data % CACHE_LINE
@@ -146,13 +145,13 @@ def _aligned(array: np.ndarray) -> np.ndarray:
     return copy
 
 
-def _random(*shape: int) -> np.ndarray:
+def random_array(*shape: int) -> np.ndarray:
     """Return random float32 numbers, the same for the same shape."""
     rng = np.random.default_rng(0)
-    return _aligned(rng.normal(size=shape).astype(np.float32))
+    return aligned(rng.normal(size=shape).astype(np.float32))
 
 
-def _padded(layer: Conv, inputs: Shape) -> Shape:
+def padded_shape(layer: Conv, inputs: Shape) -> Shape:
     """Return a convolution's input shape with its padding: (rows, columns, channels)."""
     sides = zip(inputs, pair(layer.kernel_size), pair(layer.stride), strict=False)
     margins = [0, 0]
@@ -161,7 +160,7 @@ def _padded(layer: Conv, inputs: Shape) -> Shape:
     return inputs[0] + margins[0], inputs[1] + margins[1], inputs[2]
 
 
-def _sizes(layer: Conv, group: int) -> dict[str, Any]:
+def loop_constants(layer: Conv, group: int) -> dict[str, Any]:
     """Return the constants of a convolution's loops."""
     (kh, kw), (sh, sw) = pair(layer.kernel_size), pair(layer.stride)
     zeros = (np.float32(0),) * kw
@@ -190,10 +189,10 @@ def measure_steps(
     conv, inputs, (rows, columns, channels) = next(
         found for found in arithmetic.walk(architecture) if found[0].name == layer
     )
-    height, width, ins = _padded(conv, inputs)
-    x = _random(group, ins, height, width)
-    w = _random(channels, ins, *pair(conv.kernel_size))
-    b = _random(channels)
+    height, width, ins = padded_shape(conv, inputs)
+    x = random_array(group, ins, height, width)
+    w = random_array(channels, ins, *pair(conv.kernel_size))
+    b = random_array(channels)
     expected = _by_numpy(x, w, b)
     flop = 2 * arithmetic.macs(conv, inputs)
     table = {}
@@ -203,7 +202,9 @@ def measure_steps(
         arrays = x, np.empty(expected.shape, np.float32)
         if inside:
             arrays = tuple(_examples_innermost(array) for array in arrays)
-        taken, y = _step(name, function, arrays, (w, b), _sizes(conv, group), count)
+        taken, y = _step(
+            name, function, arrays, (w, b), loop_constants(conv, group), count
+        )
         if inside:
             y = np.moveaxis(y.reshape(channels, rows, columns, group), -1, 0)
         micro = 1e6 * taken / (count * group)
@@ -232,7 +233,7 @@ def _step(
     if function is not steps.groups:
         run = specialise(function, **sizes)
         return seconds(lambda: run(x, *weights, y)), y
-    x, y = (_aligned(np.repeat(one[np.newaxis], count, axis=0)) for one in (x, y))
+    x, y = (aligned(np.repeat(one[np.newaxis], count, axis=0)) for one in (x, y))
     run = specialise(function, "parallel", **sizes)
     network.with_threads(network.thread_count())
     return seconds(lambda: run(x, *weights, y)), y[-1]
@@ -241,7 +242,7 @@ def _step(
 def _examples_innermost(x: np.ndarray) -> np.ndarray:
     """Return (examples, channels, rows, columns) as (channels, rows, columns · examples)."""
     moved = np.moveaxis(x, 0, -1)
-    return _aligned(moved.reshape(*moved.shape[:2], -1))
+    return aligned(moved.reshape(*moved.shape[:2], -1))
 
 
 def _by_numpy(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -251,117 +252,76 @@ def _by_numpy(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
     return found + b[:, np.newaxis, np.newaxis]
 
 
-def layer_functions(
-    layer: Layer, inputs: Shape, group: int = network.GROUP
-) -> dict[str, Callable[[], Any]]:
-    """Return the loops of a convolution or dense layer for one group, on random numbers, without bias and activation.
+def group_sizes(
+    groups: Sequence[int], architecture: Architecture = LENET5, layer: str = "C1"
+) -> pd.DataFrame:
+    """Measure the library's convolution, forward, for groups of several sizes.
 
     Returns:
-        "forward", "weights" and "inputs" (the two gradients) to functions that compute them once.
+        A row for each number of examples in a group: `µs/example`, and `MB`, the size of the input and output of a group.
     """
-    if isinstance(layer, Conv):
-        return _convolution_functions(layer, inputs, group)
-    sizes = {"B": group, "F": np.float32}
-    x, g = _random(group, prod(inputs)), _random(group, layer.units)
-    w, b = _random(prod(inputs), layer.units), _random(layer.units)
-    ahead = specialise(forward.dense, U=gcd(prod(inputs), AT_ONCE), **sizes)
-    weights = specialise(backward.dense_weights, U=gcd(group, AT_ONCE), **sizes)
-    back = specialise(backward.dense_inputs, **sizes)
-    y, gx, dw, db = (_aligned(np.zeros_like(array)) for array in (g, x, w, b))
-    return {
-        "forward": lambda: ahead(x, w, b, y),
-        "weights": lambda: weights(x, g, dw, db),
-        "inputs": lambda: back(g, w, gx),
-    }
+    conv, inputs, outputs = next(
+        found for found in arithmetic.walk(architecture) if found[0].name == layer
+    )
+    values = FLOAT_BYTES * (prod(padded_shape(conv, inputs)) + prod(outputs))
+    rows = {}
+    for group in groups:
+        table = measure_steps(["kernel row at once"], architecture, layer, group)
+        rows[group] = table["µs/example"].iloc[0], 1e-6 * group * values
+    return pd.DataFrame.from_dict(
+        rows, orient="index", columns=["µs/example", "MB"]
+    )
 
 
-def _convolution_functions(
-    layer: Conv, inputs: Shape, group: int
-) -> dict[str, Callable[[], Any]]:
-    """Return what `layer_functions` does, for a convolution."""
-    rows, columns, outs = arithmetic.output_shape(layer, inputs)
-    height, width, ins = _padded(layer, inputs)
-    sizes = _sizes(layer, group)
-    kw, sw = sizes["KW"], sizes["SW"]
-    x, gx = _random(ins, height, width * group), _random(ins, height, width * group)
-    g, y = (_random(outs, rows, columns * group) for _ in range(2))
-    wide = _random(outs, rows, ((columns - 1) * sw + 1 + 2 * (kw - 1)) * group)
-    w, b = _random(outs, ins, sizes["KH"], kw), _random(outs)
-    reads = np.ones((outs, ins), np.int64)
-    dw, db = (_aligned(np.zeros_like(array)) for array in (w, b))
-    ahead = specialise(forward.convolve, **sizes)
-    weights = specialise(backward.convolve_weights, **sizes)
-    back = specialise(backward.convolve_inputs, **sizes)
-    return {
-        "forward": lambda: ahead(x, w, b, reads, y),
-        "weights": lambda: weights(x, g, reads, dw, db),
-        "inputs": lambda: back(wide, w, reads, gx),
-    }
-
-
-def layer_rates(
-    architecture: Architecture, batch_size: int = 128
-) -> dict[str, dict[str, Any]]:
-    """Measure each layer that multiplies: the loops in one thread, and the same sums by TensorFlow.
-
-    Args:
-        architecture: whose layers.
-        batch_size: for TensorFlow; the loops take a group at a time.
+def recorded_layers(result: dict[str, Any]) -> pd.DataFrame:
+    """Return what a recorded benchmark says of single layers in one thread.
 
     Returns:
-        Layer name to `kind`; `keras` and `loops`, each with `intensity` in FLOP/byte and `gflops`, forward; and
-        `microseconds` of the loops for one group, with those of the two gradients; the first layer has none of its input.
+        A row for each layer: GFLOP/s forward by `TensorFlow` and by the `loops`; and the microseconds of the loops for one
+        group: `forward`, and the gradients of the `weights` and of the `inputs`.
     """
-    counts = {n: work(architecture, n) for n in (batch_size, network.GROUP)}
-    found: dict[str, dict[str, Any]] = {}
-    for layer, inputs, _ in arithmetic.walk(architecture):
-        if layer.name not in counts[batch_size].index:
-            continue
-        functions = layer_functions(layer, inputs)
-        if not found:
-            del functions["inputs"]
-        taken = {name: seconds(run) for name, run in functions.items()}
-        by_keras = seconds(_by_tensorflow(layer, inputs, batch_size))
-        times = {
-            "keras": (by_keras, batch_size),
-            "loops": (taken["forward"], network.GROUP),
+    rows = {}
+    for name, layer in result["layers"]["layers"].items():
+        rates = {
+            "TensorFlow": layer["keras"]["gflops"],
+            "loops": layer["loops"]["gflops"],
         }
-        found[layer.name] = {"kind": layer.kind}
-        for engine, (time_, count) in times.items():
-            row = counts[count].loc[layer.name]
-            rate = 2e-9 * row["MACs"] / time_
-            found[layer.name][engine] = {
-                "intensity": row["FLOP/byte"],
-                "gflops": rate,
-            }
-        micro = {name: 1e6 * time_ for name, time_ in taken.items()}
-        found[layer.name]["microseconds"] = micro
-    return found
+        rows[name] = rates | layer["microseconds"]
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _by_tensorflow(layer: Any, inputs: Shape, batch_size: int) -> Callable[[], Any]:
-    """Return a function that computes a layer's sums once by TensorFlow."""
-    import tensorflow as tf
-
-    if not isinstance(layer, Conv):
-        left = tf.constant(_random(batch_size, prod(inputs)))
-        right = tf.constant(_random(prod(inputs), layer.units))
-        return lambda: tf.matmul(left, right)[0, 0].numpy()
-    values = tf.constant(_random(batch_size, *inputs))
-    size = (*pair(layer.kernel_size), inputs[2], layer.maps)
-    kernel, strides = tf.constant(_random(*size)), pair(layer.stride)
-    padding = layer.padding.upper()
-    return lambda: tf.nn.conv2d(values, kernel, strides, padding)[
-        0, 0, 0, 0
-    ].numpy()
+def recorded_points(
+    result: dict[str, Any],
+) -> dict[tuple[str, str], tuple[str, float, float]]:
+    """Return a recorded benchmark's layers as `plots.roofline` takes them."""
+    return {
+        (name, engine): (
+            layer["kind"],
+            layer[engine]["intensity"],
+            1e9 * layer[engine]["gflops"],
+        )
+        for name, layer in result["layers"]["layers"].items()
+        for engine in ("keras", "loops")
+    }
 
 
-def adam_seconds(numbers: int) -> float:
-    """Measure one step of Adam over so many numbers, by the loops in one thread."""
-    run = specialise(update.adam, F=np.float32)
-    w, g, decayed = _random(numbers), _random(numbers), _random(numbers)
-    state, now = abs(_random(2, numbers)), np.zeros(3, np.float32)
-    return seconds(lambda: run(w, state, decayed, g, 0, numbers, now))
+def recorded_speedrun(result: dict[str, Any]) -> pd.DataFrame:
+    """Return a recorded speedrun as a table.
+
+    Returns:
+        A row for each recipe and engine: `seeds`; `test accuracy, %`, the mean over the seeds; `lowest, %`; `seconds`, the
+        median over the seeds.
+    """
+    rows = {}
+    for name, recipe in result["recipes"].items():
+        for engine in ("loops", "keras"):
+            runs = recipe[engine]
+            correct = [100 * run["test_accuracy"] for run in runs]
+            median = float(np.median([run["seconds"] for run in runs]))
+            row = len(runs), float(np.mean(correct)), min(correct), median
+            rows[f"{name}, {engine}"] = row
+    columns = ["seeds", "test accuracy, %", "lowest, %", "seconds"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
 @functools.cache

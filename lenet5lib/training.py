@@ -36,7 +36,7 @@ from lenet5lib import (
 from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
 from lenet5lib.data import Digits, Splits
 from lenet5lib.loops import compiled, network, update
-from lenet5lib.loops.engine import LoopsEngine
+from lenet5lib.loops_engine import LoopsEngine
 from lenet5lib.recipe import USUAL, Recipe, require_number
 from lenet5lib.records import Record
 from lenet5lib.spec import RBF, Architecture, require_choice, require_size

@@ -252,7 +252,8 @@ def test_weights_of_another_architecture_are_refused(copy, architecture, named):
 def test_best_weights_do_not_restore_an_optimizer(run):
     with pytest.raises(CheckpointError, match="does not fit"):
         checkpoint.load(
-            keras_engine.compile_model(models.build(LENET5), USUAL), run.run_dir / BEST
+            keras_engine.compile_model(models.build(LENET5), USUAL),
+            run.run_dir / BEST,
         )
 
 
@@ -317,7 +318,8 @@ def test_an_average_is_saved_with_the_optimizer_and_only_there(run, tmp_path):
     assert numbers.to_list() == [61_706, 3 * 61_706 + 2]
     again = models.build(LENET5, seed=4)
     checkpoint.load(
-        keras_engine.compile_model(again, Recipe(average_decay=0.5)), tmp_path / LAST
+        keras_engine.compile_model(again, Recipe(average_decay=0.5)),
+        tmp_path / LAST,
     )
     assert values(again.optimizer.variables) == values(model.optimizer.variables)
     assert values(again.weights) == values(model.weights) != values(averages)

@@ -256,7 +256,13 @@ WRONG = {
         82.7: "4 bytes",
         24.7: "parameters have to be read",
     },
-    "14.2": {2.4: "along one side", 2.56: "reads 8 + 5 − 1", 2.25: "gathered"},
+    "14.2": {
+        3_840_000: "for each product",
+        240_000: "16 products in an instruction",
+        30_000: "for one digit",
+        80_000: "reads six channels",
+        768_000: "no remainder",
+    },
 }
 """Typical wrong numbers, worked out by hand, and words of the hint that each should get."""
 
@@ -465,10 +471,11 @@ WRONG_FUNCTIONS = [
     ("13.3", lambda a, b: b.mean(0), "after the change alone"),
     ("13.3", lambda a, b: b.mean(), "one for each digit"),
     ("13.3", lambda a, b: a.mean(0) * b.mean(0), "mean over networks"),
-    ("14.3", lambda b: 106 * (b + 4) ** 2, "share it among"),
-    ("14.3", lambda b: 6 * (b + 4) ** 2, "products alone"),
-    ("14.3", lambda b: (b + 4) ** 2 * (1 + 100 / b**2), "six maps"),
-    ("14.3", lambda b: b**2 * (b + 4) ** 2 * (6 + 100 / b**2), "whole block"),
+    ("14.3", lambda n, f: n, "Only the part f"),
+    ("14.3", lambda n, f: 1 - f + f / n, "time that is left"),
+    ("14.3", lambda n, f: 1 / (f + (1 - f) / n), "changed places"),
+    ("14.3", lambda n, f: 1 + f * (n - 1), "adds up speeds"),
+    ("14.3", lambda n, f: 1.0, "0.55 is left"),
 ]
 
 

@@ -21,7 +21,6 @@ from lenet5lib import (
     plots,
     records,
     spec,
-    training,
 )
 from lenet5lib.export import ExportError
 from lenet5lib.recipe import Recipe

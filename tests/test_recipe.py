@@ -139,7 +139,10 @@ def test_what_has_its_default_is_left_out():
             lambda: Recipe(rubbish_distance=0),
             "rubbish_distance is 0; expected a number above 0",
         ),
-        (lambda: Recipe(optimizer="lbfgs"), "optimizer is 'lbfgs'; expected one of"),
+        (
+            lambda: Recipe(optimizer="lbfgs"),
+            "optimizer is 'lbfgs'; expected one of",
+        ),
         (
             lambda: Recipe(damping=0.1),
             "damping is 0.1, but adam has none. Leave it out",

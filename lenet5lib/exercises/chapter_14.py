@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from lenet5lib import arithmetic
@@ -9,7 +11,7 @@ from lenet5lib.exercises import Number, attempt, exercise, number_exercise
 from lenet5lib.spec import LENET5
 
 
-@number_exercise("14.1", "FLOP a byte, to one decimal")
+@number_exercise("14.1", "FLOP/byte, to one decimal")
 def intensity() -> Number:
     from lenet5lib import speed
 
@@ -36,62 +38,69 @@ def intensity() -> Number:
     )
 
 
-def _products(block: int, kernel_size: int = 5) -> int:
-    """Return the products for one output and map on blocks: one for each cell that the block reads."""
-    return (block + kernel_size - 1) ** 2
-
-
-@number_exercise("14.2", "a ratio")
-def larger_blocks() -> Number:
-    block, side = 8, 5
-    right = _products(block) / side**2
+@number_exercise("14.2", "vector instructions")
+def vector_instructions() -> Number:
+    width, group = 8, 16
+    _, inputs, (rows, columns, channels) = next(
+        found for found in arithmetic.walk(LENET5) if found[0].name == "C3"
+    )
+    weights = channels * inputs[2] * LENET5["C3"].kernel_size ** 2
+    vectors = rows * columns * group // width
+    right = weights * vectors
     return Number(
         right,
         {
-            (block + side - 1) / side: "That is along one side. A block has two.",
-            block**2
-            / side
-            ** 2: "That is for blocks of 4 outputs. A block of 8 reads 8 + 5 − 1 pixels to a side.",
-            _products(block)
-            / block
-            ** 2: "That is how many numbers are gathered for each output, not how many products are made.",
+            right
+            * width: "That is one instruction for each product. Each takes 8.",
+            weights
+            * rows
+            * columns: "That is with 16 products in an instruction. These registers hold 8 numbers.",
+            right
+            // group: "That is for one digit. The group has 16, side by side in a row.",
+            right
+            // inputs[
+                2
+            ]: "C3 reads six channels. Each of its maps has six kernels of 25 weights.",
+            weights
+            * rows
+            * math.ceil(columns / width)
+            * group: "With the examples innermost a row is 160 numbers, 20 full vectors, and no remainder is left.",
         },
-        "On blocks every output is multiplied with all cells that the block reads; plainly, with 25.",
-        tolerance=5e-3,
+        "Each of C3's weights is multiplied by 10 rows of 10 · 16 numbers, 8 of them with one instruction.",
     )
 
 
-@exercise("14.3", "a function that takes the side of a block and returns a cost")
-def block_cost(answer) -> str:
-    blocks, maps, gathering = np.arange(1, 13), 6, 100
-    right = np.array([_products(b) * (maps + gathering / b**2) for b in blocks])
-    found = np.array([float(attempt(answer, int(b))) for b in blocks])
+@exercise(
+    "14.3", "a function that takes n and f and returns how many times as fast"
+)
+def amdahl(answer) -> str:
+    cases = [(2, 0.9), (4, 0.9), (4, 0.5), (1, 0.3), (16, 1.0)]
+    right = np.array([1 / ((1 - f) + f / n) for n, f in cases])
+    found = np.array([float(attempt(answer, n, f)) for n, f in cases])
     known = [
         (
-            _products_of(blocks) * (maps + gathering),
-            "Each cell is gathered once for the whole block, so share it among the block's outputs.",
+            [n for n, _ in cases],
+            "Only the part f is shared. The rest takes as long as before.",
         ),
         (
-            _products_of(blocks) * maps,
-            "That is the products alone. Add 100 for each number that is gathered.",
+            [(1 - f) + f / n for n, f in cases],
+            "That is the time that is left. The old time over the new one is how many times as fast.",
         ),
         (
-            _products_of(blocks) * (1 + gathering / blocks**2),
-            "C1 has six maps: each cell is multiplied six times for an output place.",
+            [1 / (f + (1 - f) / n) for n, f in cases],
+            "There f and 1 − f have changed places: f is the part that the threads share.",
         ),
-        (right * blocks**2, "That is for the whole block. Divide by its outputs."),
+        (
+            [1 + f * (n - 1) for n, f in cases],
+            "That adds up speeds. Add up times: 1 − f for the one part, f / n for the other.",
+        ),
     ]
     for wrong, hint in known:
         if np.allclose(found, wrong):
             return hint
     if not np.allclose(found, right):
         return (
-            f"For blocks of 1 and 2 it gives {found[0]:g} and {found[1]:g}. A block of 1 gathers 25 numbers, "
-            f"100 each, and makes 6 · 25 products: {right[0]:g}."
+            f"For n = 2 and f = 0.9 it gives {found[0]:g}. Of a time of 1, the part of 0.1 stays and that of 0.9 is halved, "
+            f"so 0.55 is left: {right[0]:.3f} times as fast."
         )
     return ""
-
-
-def _products_of(blocks: np.ndarray) -> np.ndarray:
-    """Return `_products` for each side."""
-    return np.array([_products(int(block)) for block in blocks])
