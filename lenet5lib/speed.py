@@ -347,9 +347,7 @@ def recorded(name: str = "benchmark") -> dict[str, Any]:
     """Return a measurement that is kept with the library.
 
     Args:
-        name: "benchmark", what `benchmarks/run.py` wrote; "benchmark_without_onednn", the same with TensorFlow's oneDNN
-            operations off, as they are on processors without AVX-512 VNNI, AVX-VNNI or AMX; "saving", what
-            `benchmarks/saving.py` wrote; "speedrun", runs to 99 % of the test digits.
+        name: what a program of `benchmarks/` wrote: "benchmark" `run.py`, "saving" `saving.py`, "speedrun" `speedrun.py`.
     """
     path = records.RECORDED / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8"))
@@ -380,7 +378,7 @@ def overheads(result: dict[str, Any]) -> pd.DataFrame:
 
     Returns:
         A row for each program that was measured at both: `µs/step`, the part that does not depend on the number of examples,
-        and `µs/example`.
+        and `µs/example`; `% fixed`, the share of the first in a step of 32 examples.
     """
     rows = {}
     digits = result["data"]["training_digits"]
@@ -394,6 +392,7 @@ def overheads(result: dict[str, Any]) -> pd.DataFrame:
             times = median[name], median[f"{kind}-128"]
             fixed = (times[0] - times[1]) / (steps_[0] - steps_[1])
             each = (times[0] - steps_[0] * fixed) / digits
-            rows[kind] = 1e6 * fixed, 1e6 * each
-    columns = ["µs/step", "µs/example"]
+            share = 100 * fixed / (fixed + 32 * each)
+            rows[kind] = 1e6 * fixed, 1e6 * each, share
+    columns = ["µs/step", "µs/example", "% fixed"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)

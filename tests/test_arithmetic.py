@@ -826,6 +826,7 @@ ALLOWED = {
     | {"checkpoint", "distortions", "loops", "training", "recipe"},
     "export": MODEL | {"checkpoint", "ladder", "training"},
     "speed": MODEL | {"loops"},
+    "speedrun": {"data", "evaluation", "recipe", "spec", "training"},
     "symmetry": set(),
     "plots": COUNTING | FILES,
     "exercises": COUNTING
@@ -856,6 +857,7 @@ ALLOWED = {
         "evaluation",
         "experiments",
         "plots",
+        "speedrun",
     },
     "__main__": {"cli"},
 }
@@ -890,6 +892,7 @@ OUTSIDE = {
     "evaluation": {"keras", "numpy", "pandas", "scipy", "sklearn"},
     "export": {"keras", "numpy"},
     "speed": {"numpy", "pandas", "tensorflow"},
+    "speedrun": set(),
     "symmetry": {"keras", "numpy"},
     "plots": {"matplotlib", "numpy"},
     "exercises": {"numpy"},

@@ -60,7 +60,7 @@ def vector_instructions() -> Number:
             right
             // inputs[
                 2
-            ]: "C3 reads six channels. Each of its maps has six kernels of 25 weights.",
+            ]: "C3 reads six channels. Each of its output channels has six kernels of 25 weights.",
             weights
             * rows
             * math.ceil(columns / width)

@@ -88,7 +88,8 @@ def specialise(function: Callable, how: str = "", /, **constants: Any) -> Callab
         say_once()
     used = _names(function)
     own = {name: value for name, value in constants.items() if name in used}
-    key = function, how, tuple(own.items())
+    # By what the constants look like: float32 and float64 zeros are equal.
+    key = function, how, _fingerprint(own, how)
     if key not in _known:
         _known[key] = _made(function, how, own)
     return _known[key]
@@ -219,9 +220,16 @@ def _fingerprint(constants: dict[str, Any], how: str) -> str:
     text = [_sources(), how]
     for name, value in constants.items():
         python = getattr(value, "py_func", value)
-        shown = getattr(python, "__qualname__", None) or repr(value)
+        shown = getattr(python, "__qualname__", None) or _typed(value)
         text.append(f"{name}={shown}")
     return hashlib.sha256(" ".join(text).encode()).hexdigest()[:16]
+
+
+def _typed(value: Any) -> str:
+    """Return a number, or a tuple of numbers, as text that says of which type it is."""
+    if isinstance(value, tuple):
+        return f"({' '.join(map(_typed, value))})"
+    return f"{type(value).__name__} {value}"
 
 
 def taps(row: Any, count: int) -> tuple:
