@@ -309,8 +309,8 @@ def recorded_speedrun(result: dict[str, Any]) -> pd.DataFrame:
     """Return a recorded speedrun as a table.
 
     Returns:
-        A row for each recipe and engine: `seeds`; `test accuracy, %`, the mean over the seeds; `lowest, %`; `seconds`, the
-        median over the seeds.
+        A row for each recipe and engine: `epochs`; `seeds`; `test accuracy, %`, the mean over the seeds; `lowest, %`;
+        `seconds`, the median over the seeds.
     """
     rows = {}
     for name, recipe in result["recipes"].items():
@@ -318,9 +318,15 @@ def recorded_speedrun(result: dict[str, Any]) -> pd.DataFrame:
             runs = recipe[engine]
             correct = [100 * run["test_accuracy"] for run in runs]
             median = float(np.median([run["seconds"] for run in runs]))
-            row = len(runs), float(np.mean(correct)), min(correct), median
+            row = (
+                recipe["epochs"],
+                len(runs),
+                float(np.mean(correct)),
+                min(correct),
+                median,
+            )
             rows[f"{name}, {engine}"] = row
-    columns = ["seeds", "test accuracy, %", "lowest, %", "seconds"]
+    columns = ["epochs", "seeds", "test accuracy, %", "lowest, %", "seconds"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 

@@ -891,7 +891,7 @@ OUTSIDE = {
     "resuming": {"keras", "numpy", "pandas", "tensorflow"},
     "evaluation": {"keras", "numpy", "pandas", "scipy", "sklearn"},
     "export": {"keras", "numpy"},
-    "speed": {"numpy", "pandas", "tensorflow"},
+    "speed": {"keras", "llvmlite", "numpy", "pandas", "tensorflow"},
     "speedrun": set(),
     "symmetry": {"keras", "numpy"},
     "plots": {"matplotlib", "numpy"},

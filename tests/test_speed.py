@@ -133,10 +133,10 @@ def test_records_become_tables():
     points = speed.recorded_points(result)
     assert points["F6", "loops"] == ("dense", 10.0, 5e10)
     runs = [{"test_accuracy": n, "seconds": 5.0 + n} for n in (0.25, 0.75, 0.5)]
-    recipe = {"loops": runs, "keras": runs[:1]}
+    recipe = {"epochs": 4, "loops": runs, "keras": runs[:1]}
     table = speed.recorded_speedrun({"recipes": {"short": recipe}})
-    assert table.loc["short, loops"].tolist() == [3, 50.0, 25.0, 5.5]
-    assert table.loc["short, keras"].tolist() == [1, 25.0, 25.0, 5.25]
+    assert table.loc["short, loops"].tolist() == [4, 3, 50.0, 25.0, 5.5]
+    assert table.loc["short, keras"].tolist() == [4, 1, 25.0, 25.0, 5.25]
 
 
 def test_a_recorded_benchmark_is_whole_and_undisturbed():

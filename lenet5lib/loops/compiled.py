@@ -210,8 +210,9 @@ def quiet() -> Iterator[None]:
 
 @functools.cache
 def _sources() -> str:
-    """Return a checksum of this package's source: machine code of an earlier version is not to be used."""
-    parts = sorted(Path(__file__).parent.glob("*.py"))
+    """Return a checksum of the source of what is compiled: machine code of an earlier version is not to be used."""
+    folder = Path(__file__).parent
+    parts = [*sorted(folder.glob("*.py")), folder.parent / "philox.py"]
     return hashlib.sha256(b"".join(path.read_bytes() for path in parts)).hexdigest()
 
 

@@ -35,6 +35,9 @@ LANES = 4
 CHUNK = 4096
 """Numbers that an optimizer updates in one go."""
 
+LINE = 64
+"""Bytes of a cache line, and of the widest register."""
+
 Weights = dict[str, tuple[np.ndarray, ...]]
 """Layer name to its arrays, in the layout of Keras and in Keras's order."""
 
@@ -68,7 +71,7 @@ class Network:
     ) -> None:
         self.architecture, self.dtype, self.group = architecture, dtype, group
         self.plan = plan.make(architecture, group, dtype, seed, inputs_gradient)
-        self.weights = np.zeros(self.plan.weights.size, dtype)
+        self.weights = aligned((self.plan.weights.size,), dtype)
         self.set_weights(
             initial_weights(architecture, seed) if weights is None else weights
         )
@@ -82,6 +85,12 @@ class Network:
     def _loss(self, loss: Loss) -> list[plan.Call]:
         """Return the operations that measure the loss, and its gradient with respect to the output."""
         made = self.plan
+        last = self.architecture.layers[-1]
+        if loss.name == "cross-entropy" and not made.finish:
+            raise ValueError(
+                f"{last.name} is the last layer and has no softmax, but cross-entropy wants probabilities. Give it the "
+                "activation softmax."
+            )
         setting = float(getattr(loss, "smoothing", getattr(loss, "j", 0.0)))
         own = {"SETTING": setting, "SIGN": int(loss.best)}
         own["loss"] = made.specialised(forward.LOSSES[loss.name])
@@ -102,11 +111,16 @@ class Network:
 
     def new_values(self, count: int = 1) -> np.ndarray:
         """Return room for the values of `count` groups, (count, numbers), what never changes filled in."""
-        values = np.zeros((count, self.plan.values.size), self.dtype)
+        values = aligned((count, self.plan.values.size), self.dtype)
         for piece, contents in self.plan.fills:
             for row in values:
                 piece.of(row)[:] = contents
         return values
+
+    @property
+    def classes(self) -> int:
+        """How many units the output has."""
+        return self.plan.output.shape[1]
 
     def get_weights(self, flat: np.ndarray | None = None) -> Weights:
         """Return the parameters, or another array of their shape, in the layout of Keras."""
@@ -266,6 +280,14 @@ class Network:
         return np.array([*made.inputs.entry(), *made.output.entry()], np.int64)
 
 
+def aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return zeros that begin at a whole cache line: a vector of the widest kind then reads one line, and not two."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + LINE, np.uint8)
+    first = -raw.ctypes.data % LINE
+    return raw[first : first + size].view(dtype).reshape(shape)
+
+
 def thread_count() -> int:
     """Return the number of threads that work where none is given: those of the processor, or fewer by `limit_threads`."""
     if _limit:
@@ -415,20 +437,43 @@ class Trainer:
         self.iterations = 0
         size, dtype = network.weights.size, network.dtype
         function, slots = update.OPTIMIZERS[recipe.optimizer]
-        self.state = np.zeros((slots, size), dtype)
-        self.mean = np.zeros(size if recipe.average_decay else 0, dtype)
-        self.decayed = np.zeros(size, dtype)
+        self.state = aligned((slots, size), dtype)
+        self.mean = aligned((size if recipe.average_decay else 0,), dtype)
+        self.decayed = aligned((size,), dtype)
         for one in network.plan.parameters:
             one.piece.of(self.decayed)[:] = one.trained and one.decayed
         self.groups = -(-batch_size // network.group)
         lanes = min(LANES, self.groups)
-        self.gradients = np.zeros((lanes, size), dtype)
+        self.gradients = aligned((lanes, size), dtype)
         self.values = network.new_values(min(self.threads, lanes))
         self.now = np.full((len(self.values), 2 + network.group), -1, np.int64)
         optimizer = specialise(function, "inner", F=dtype)
         self.drive = specialise(
             take_steps, "parallel", B=network.group, F=dtype, optimizer=optimizer
         )
+
+    def _require(
+        self, images: np.ndarray, labels: np.ndarray, batches: np.ndarray
+    ) -> None:
+        """Raise ValueError unless the compiled loops may read these arrays; they do not look where they read."""
+        size, classes = self.network.architecture.input_shape, self.network.classes
+        if images.shape[1:] != size[:2] or images.dtype != np.uint8:
+            raise ValueError(
+                f"images are {images.dtype} of shape {images.shape}; expected uint8 (n, {size[0]}, {size[1]}). Bring them "
+                "to the network's size with data.fit."
+            )
+        if len(labels) != len(images) or not (
+            0 <= labels.min() <= labels.max() < classes
+        ):
+            raise ValueError(
+                f"{len(labels)} labels from {labels.min()} to {labels.max()}; expected {len(images)}, one for each image, "
+                f"from 0 to {classes - 1}. Correct the labels."
+            )
+        if batches.max() >= len(images) or not (batches >= 0).any(axis=1).all():
+            raise ValueError(
+                f"batches name positions up to {batches.max()} of {len(images)} images, or a batch has none; expected at "
+                "least one position in each. Correct the batches."
+            )
 
     def kept_state(self) -> list[np.ndarray]:
         """Return the optimizer's slots that are to be saved: without momentum there is nothing to keep."""
@@ -455,6 +500,7 @@ class Trainer:
             The sum of the examples' losses, and the number of correct predictions, both before each step.
         """
         network = self.network
+        self._require(images, labels, batches)
         rows = np.full((len(batches), self.groups * network.group), -1, np.int64)
         rows[:, : batches.shape[1]] = batches
         counts = (batches >= 0).sum(axis=1)
