@@ -95,6 +95,7 @@ stamp:
 # make bench      measure training side by side with plain Keras and others, on an idle machine
 bench: .venv/ready
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/speedrun.py --seeds 10
 	$(BIN)/python benchmarks/saving.py
 
 # make serve      the built book at http://localhost:8000

@@ -277,16 +277,17 @@ def recorded_layers(result: dict[str, Any]) -> pd.DataFrame:
     """Return what a recorded benchmark says of single layers in one thread.
 
     Returns:
-        A row for each layer: GFLOP/s forward by `TensorFlow` and by the `loops`; and the microseconds of the loops for one
-        group: `forward`, and the gradients of the `weights` and of the `inputs`.
+        A row for each layer: GFLOP/s forward by TensorFlow and by the loops; and the microseconds of the loops for one group:
+        forward, and the gradients of the weights and of the inputs.
     """
     rows = {}
     for name, layer in result["layers"]["layers"].items():
         rates = {
-            "TensorFlow": layer["keras"]["gflops"],
-            "loops": layer["loops"]["gflops"],
+            "TensorFlow, GFLOP/s": layer["keras"]["gflops"],
+            "loops, GFLOP/s": layer["loops"]["gflops"],
         }
-        rows[name] = rates | layer["microseconds"]
+        times = {f"{k}, µs": value for k, value in layer["microseconds"].items()}
+        rows[name] = rates | times
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

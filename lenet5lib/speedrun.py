@@ -46,7 +46,7 @@ def _one_cycle(
 
 RECIPES = {
     "six": _one_cycle(128, 0.008, 4, label_smoothing=0.05),
-    "ten": _one_cycle(128, 0.008, 7, label_smoothing=0.05),
+    "ten": _one_cycle(128, 0.008, 6, label_smoothing=0.05),
 }
 """The recipes by the seconds that they are meant for."""
 

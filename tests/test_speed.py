@@ -128,7 +128,11 @@ def test_records_become_tables():
     result = {
         "layers": {"layers": {"F6": layer | {"microseconds": {"forward": 5.0}}}}
     }
-    expected = {"TensorFlow": 50.0, "loops": 50.0, "forward": 5.0}
+    expected = {
+        "TensorFlow, GFLOP/s": 50.0,
+        "loops, GFLOP/s": 50.0,
+        "forward, µs": 5.0,
+    }
     assert speed.recorded_layers(result).loc["F6"].to_dict() == expected
     points = speed.recorded_points(result)
     assert points["F6", "loops"] == ("dense", 10.0, 5e10)

@@ -97,8 +97,8 @@ NEEDS = {
         "what each change since 1998 is worth on one network, with its uncertainty.",
     ),
     "book/14_speed": (
-        "chapters 3 and 5.",
-        "where a training's time goes, and how the same network trains faster.",
+        "chapters 2, 3 and 5; for one section, chapter 13.",
+        "where a training's time goes, and why plain loops are fast.",
     ),
     "book/notation": ("nothing.", "every symbol of the book, in one place."),
     "book/glossary": ("nothing.", "every term of the book, in one place."),

@@ -71,7 +71,7 @@ def vector_instructions() -> Number:
 
 
 @exercise(
-    "14.3", "a function that takes n and f and returns how many times as fast"
+    "14.3", "a function that takes n and p and returns how many times as fast"
 )
 def amdahl(answer) -> str:
     cases = [(2, 0.9), (4, 0.9), (4, 0.5), (1, 0.3), (16, 1.0)]
@@ -80,7 +80,7 @@ def amdahl(answer) -> str:
     known = [
         (
             [n for n, _ in cases],
-            "Only the part f is shared. The rest takes as long as before.",
+            "Only the part p is shared. The rest takes as long as before.",
         ),
         (
             [(1 - f) + f / n for n, f in cases],
@@ -88,11 +88,11 @@ def amdahl(answer) -> str:
         ),
         (
             [1 / (f + (1 - f) / n) for n, f in cases],
-            "There f and 1 − f have changed places: f is the part that the threads share.",
+            "There p and 1 − p have changed places: p is the part that the threads share.",
         ),
         (
             [1 + f * (n - 1) for n, f in cases],
-            "That adds up speeds. Add up times: 1 − f for the one part, f / n for the other.",
+            "That adds up speeds. Add up times: 1 − p for the one part, p / n for the other.",
         ),
     ]
     for wrong, hint in known:
@@ -100,7 +100,7 @@ def amdahl(answer) -> str:
             return hint
     if not np.allclose(found, right):
         return (
-            f"For n = 2 and f = 0.9 it gives {found[0]:g}. Of a time of 1, the part of 0.1 stays and that of 0.9 is halved, "
+            f"For n = 2 and p = 0.9 it gives {found[0]:g}. Of a time of 1, the part of 0.1 stays and that of 0.9 is halved, "
             f"so 0.55 is left: {right[0]:.3f} times as fast."
         )
     return ""

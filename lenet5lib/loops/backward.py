@@ -215,7 +215,8 @@ def scaled_tanh_inputs(y, g):
 def relu_inputs(y, g):
     """g = g where y > 0, else 0, in place."""
     for i in range(g.size):
-        g[i] = g[i] if y[i] > F(0) else F(0)
+        t = g[i]  # read in any case, so that no branch is needed
+        g[i] = t if y[i] > F(0) else F(0)
 
 
 def softmax_inputs(y, g):
