@@ -277,7 +277,7 @@ def recorded_layers(result: dict[str, Any]) -> pd.DataFrame:
     """Return what a recorded benchmark says of single layers in one thread.
 
     Returns:
-        A row for each layer: GFLOP/s forward by TensorFlow and by the loops; and the microseconds of the loops for one group:
+        A row for each layer: GFLOP/s forward by TensorFlow and by the loops; and the microseconds of the loops for a group:
         forward, and the gradients of the weights and of the inputs.
     """
     rows = {}
