@@ -471,7 +471,7 @@ WRONG_FUNCTIONS = [
     ("13.3", lambda a, b: b.mean(0), "after the change alone"),
     ("13.3", lambda a, b: b.mean(), "one for each digit"),
     ("13.3", lambda a, b: a.mean(0) * b.mean(0), "mean over networks"),
-    ("14.3", lambda n, f: n, "Only the part f"),
+    ("14.3", lambda n, f: n, "Only the part p"),
     ("14.3", lambda n, f: 1 - f + f / n, "time that is left"),
     ("14.3", lambda n, f: 1 / (f + (1 - f) / n), "changed places"),
     ("14.3", lambda n, f: 1 + f * (n - 1), "adds up speeds"),
