@@ -17,6 +17,7 @@ HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 COLAB = {
     "tensorflow": "2.20.0",
     "keras": "3.13.2",
+    "numba": "0.61.2",
     "numpy": "2.1.3",
     "matplotlib": "3.10.0",
     "pandas": "2.2.3",
