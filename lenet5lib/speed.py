@@ -306,6 +306,20 @@ def recorded_points(
     }
 
 
+def speedrun_curves(result: dict[str, Any]) -> dict[str, list[list[float]]]:
+    """Return a curve for each recipe and engine of a recorded speedrun, of the run with the median of the seconds.
+
+    Returns:
+        "recipe, engine" to pairs of seconds and accuracy on the validation digits, a pair an epoch.
+    """
+    found = {}
+    for name, recipe in result["recipes"].items():
+        for engine in ("loops", "keras"):
+            ordered = sorted(recipe[engine], key=lambda run: run["seconds"])
+            found[f"{name}, {engine}"] = ordered[len(ordered) // 2]["curve"]
+    return found
+
+
 def recorded_speedrun(result: dict[str, Any]) -> pd.DataFrame:
     """Return a recorded speedrun as a table.
 

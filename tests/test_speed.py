@@ -213,3 +213,12 @@ def test_saving_after_every_epoch_costs_less_than_the_two_per_cent_that_chapter_
             assert 0.001 < share < 0.02
             ratio = result[batch][name] / result[batch]["epoch"]
             assert share == pytest.approx(ratio, rel=0.2)
+
+
+def test_the_curve_of_a_speedrun_is_that_of_its_median_run():
+    runs = [{"seconds": n, "curve": [[n, 0.9]]} for n in (7.0, 5.0, 6.0)]
+    result = {"recipes": {"six": {"loops": runs, "keras": runs[:1]}}}
+    assert speed.speedrun_curves(result) == {
+        "six, loops": [[6.0, 0.9]],
+        "six, keras": [[7.0, 0.9]],
+    }
