@@ -51,8 +51,8 @@ class LoopsEngine:
         self.architecture, self.recipe = architecture, recipe
         weights = initial_weights(architecture, seed, recipe.initial)
         self.network = Network(architecture, weights, loss=loss, seed=seed)
-        batch_size = min(int(recipe.batch_size), len(digits))
-        self.trainer = Trainer(self.network, recipe, batch_size)
+        self.batch_size = min(int(recipe.batch_size), len(digits))
+        self.trainer = Trainer(self.network, recipe, self.batch_size)
         self.images = data.fit(digits.images, architecture.input_shape)
         self.labels = digits.labels
         self.epoch_images = self.images

@@ -23,7 +23,6 @@ from lenet5lib.loops.compiled import specialise
 from lenet5lib.spec import LENET5, Architecture, Conv, pair
 
 FLOAT_BYTES = 4
-CACHE_LINE = 64
 """Bytes that come from memory together. Vectors that lie across two lines cost two accesses, so arrays begin at a line."""
 
 STEPS = {
@@ -137,10 +136,7 @@ def vector_width() -> int:
 
 def aligned(array: np.ndarray) -> np.ndarray:
     """Return a copy that begins at a cache line."""
-    room = np.empty(array.nbytes + CACHE_LINE, np.uint8)
-    start = -room.ctypes.data % CACHE_LINE
-    copy = room[start : start + array.nbytes].view(array.dtype)
-    copy = copy.reshape(array.shape)
+    copy = network.aligned(array.shape, array.dtype)
     copy[:] = array
     return copy
 

@@ -174,7 +174,7 @@ def train(
     named = architecture, recipe.loss, recipe.rubbish_distance
     loss = losses.choose(*named, recipe.label_smoothing)
     measured_by = losses.choose(*named)
-    chosen = choose_engine(recipe, engine, say)
+    chosen = choose_engine(recipe, engine)
     _make_folder(run_dir)
     with files.locked(run_dir) as alone, Stop() as stop:
         if alone:
@@ -221,15 +221,12 @@ def train(
     return Run(trainer, record, run_dir)
 
 
-def choose_engine(
-    recipe: Recipe, name: str | None, say: Callable[[str], Any] = print
-) -> str:
-    """Return the name of the engine to train with; where the loops cannot, Keras, and a line that says why.
+def choose_engine(recipe: Recipe, name: str | None) -> str:
+    """Return the name of the engine to train with; Keras where the loops cannot, said in a line if numba is missing.
 
     Args:
         recipe: whose optimizer the engine must have.
         name: one of `ENGINES`, or None for the loops where they can.
-        say: receives the line.
 
     Raises:
         ValueError: another name; or the loops were asked for and do not have the recipe's optimizer.
@@ -238,17 +235,11 @@ def choose_engine(
         require_choice("engine", name, ENGINES)
     if name == "keras":
         return name
-    if recipe.optimizer not in update.OPTIMIZERS:
-        if name:
-            raise ValueError(
-                f"optimizer is {recipe.optimizer!r}, which the engine loops does not have; expected one of "
-                f"{', '.join(update.OPTIMIZERS)}. Use the engine keras."
-            )
+    if name is None and recipe.optimizer not in update.OPTIMIZERS:
         return "keras"
+    update.require_optimizer(recipe)
     if not compiled.available():
-        say(
-            "Notice: numba is not installed, so Keras trains instead of the compiled loops. Install numba 0.61 or newer."
-        )
+        compiled.say_missing("Keras takes the place of the compiled loops")
         return "keras"
     return "loops"
 
@@ -603,7 +594,7 @@ class _Loop:
     def __init__(self, engine: Engine, recipe: Recipe, seed: int) -> None:
         self.engine, self.recipe, self.seed = engine, recipe, seed
         self.images, self.steps = engine.images, engine.steps
-        self.batch_size = min(int(recipe.batch_size), len(self.images))
+        self.batch_size = engine.batch_size
 
     def distorted(self, epoch: int) -> np.ndarray:
         """Return an epoch's training digits, distorted where the recipe says so."""
@@ -745,6 +736,8 @@ def load(
     require_choice("engine", engine, ENGINES)
     if engine == "loops" and compiled.available():
         return load_network(run_dir, name)
+    if engine == "loops":
+        compiled.say_missing("Keras takes the place of the compiled loops")
     return load_model(run_dir, name)
 
 

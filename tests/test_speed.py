@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lenet5lib import speed
-from lenet5lib.loops import compiled, forward, steps
+from lenet5lib.loops import compiled, forward, network, steps
 from lenet5lib.spec import LENET5
 
 
@@ -88,7 +88,7 @@ def test_measured_steps_are_correct_and_take_time(layer):
 def test_arrays_to_be_measured_begin_at_a_cache_line():
     for size in (1, 7, 1000):
         array = speed.random_array(size, 3)
-        assert array.ctypes.data % speed.CACHE_LINE == 0
+        assert array.ctypes.data % network.LINE == 0
         assert array.shape == (size, 3)
 
 

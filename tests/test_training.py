@@ -19,6 +19,7 @@ import small
 from lenet5lib import (
     checkpoint,
     data,
+    evaluation,
     files,
     losses,
     models,
@@ -26,6 +27,7 @@ from lenet5lib import (
     training,
 )
 from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
+from lenet5lib.loops import compiled
 from lenet5lib.recipe import Distortion, OneCycle, Plateau, Recipe, Stairs
 from lenet5lib.spec import LENET5, LENET5_32, LENET5_1998, Dropout
 from lenet5lib.training import RunError
@@ -1299,3 +1301,60 @@ def test_the_same_digits_under_another_name_are_the_same_run(tmp_path):
     train(tmp_path, 1)
     renamed = dataclasses.replace(small.splits(), source="the file copy.npz")
     assert len(train(tmp_path, 2, splits=renamed).record.epochs) == 2
+
+
+@pytest.mark.parametrize("engines", [("loops", "keras"), ("keras", "loops")])
+def test_a_run_goes_on_with_its_own_engine_only(tmp_path, engines):
+    first, other = engines
+    run = train(tmp_path / "run", 1, engine=first)
+    assert run.record.sessions[0]["engine"] == first
+    before = contents(tmp_path / "run")
+    with pytest.raises(RunError, match=f"engine: {first} in the folder, {other}"):
+        train(tmp_path / "run", 2, engine=other)
+    assert contents(tmp_path / "run") == before
+
+
+def test_an_engine_of_another_name_is_refused_before_a_folder_is_made(tmp_path):
+    with pytest.raises(
+        ValueError, match="engine is 'torch'; expected one of loops"
+    ):
+        train(tmp_path / "run", 1, engine="torch")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_optimizer_of_1998_is_trained_by_keras_and_refused_by_the_loops(
+    tmp_path,
+):
+    options = {"architecture": LENET5_1998, "recipe": PAPERS}
+    options["splits"] = small.splits().small(60, 20)
+    run = train(tmp_path / "run", 1, **options)
+    assert run.record.sessions[0]["engine"] == "keras"
+    with pytest.raises(ValueError, match="optimizer is 'levenberg-marquardt'"):
+        train(tmp_path / "other", 1, engine="loops", **options)
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("engine", [None, "loops"])
+def test_without_numba_keras_trains_and_predicts_and_a_line_says_so(
+    tmp_path, monkeypatch, capfd, engine
+):
+    monkeypatch.setattr(compiled, "available", lambda: False)
+    compiled.say_missing.cache_clear()
+    run = train(tmp_path / "run", 1, engine=engine)
+    assert run.record.sessions[0]["engine"] == "keras"
+    assert isinstance(training.load(tmp_path / "run"), keras.Model)
+    notices = [
+        line for line in capfd.readouterr().err.splitlines() if "numba" in line
+    ]
+    assert len(notices) == 1
+
+
+def test_both_engines_load_what_either_saved(tmp_path):
+    images = small.dataset().test.images
+    for engine in training.ENGINES:
+        train(tmp_path / engine, 1, engine=engine)
+        found = [
+            evaluation.predict(training.load(tmp_path / engine, engine=one), images)
+            for one in training.ENGINES
+        ]
+        np.testing.assert_allclose(*found, rtol=0, atol=1e-6)

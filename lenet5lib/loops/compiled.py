@@ -8,13 +8,11 @@ Python, with the same results up to rounding. Chapter 14 is about what this brin
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import sys
 import types
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,7 @@ import numpy as np
 
 try:
     import numba
-except (
-    ImportError
-):  # The loops then run as plain Python, some thousand times slower.
+except ImportError:  # The loops then run as plain Python, which is slow.
     numba = None
 
 OPTIONS = {
@@ -39,8 +35,6 @@ INNER = {
     "forceinline": True,
 }
 """Of functions that only compiled code calls: what makes them callable from Python takes time to compile."""
-
-
 PARALLEL = {
     "prange": True,
     **dict.fromkeys(
@@ -65,10 +59,10 @@ def available() -> bool:
 
 
 @functools.cache
-def say_once() -> None:
-    """Say on stderr that numba is missing; a second call is silent."""
+def say_missing(consequence: str) -> None:
+    """Say on stderr that numba is missing and what follows from it; the same again is silent."""
     print(
-        "Notice: numba is not installed, so the loops run as plain Python, which is slow. Install numba 0.61 or newer.",
+        f"Notice: numba is not installed, so {consequence}. Install numba 0.61 or newer.",
         file=sys.stderr,
     )
 
@@ -85,7 +79,7 @@ def specialise(function: Callable, how: str = "", /, **constants: Any) -> Callab
         constants: numbers and functions by name; those that are not used are left out.
     """
     if numba is None:
-        say_once()
+        say_missing("the loops run as plain Python, which is slow")
     used = _names(function)
     own = {name: value for name, value in constants.items() if name in used}
     # By what the constants look like: float32 and float64 zeros are equal.
@@ -152,11 +146,10 @@ def _cached(compiler: Callable, *signature: Any, **more: Any) -> Callable:
     """Return numba's compiler as a decorator that keeps machine code on disk, where a folder for it can be written to."""
 
     def decorate(function: Callable) -> Callable:
-        with quiet():
-            try:
-                return compiler(*signature, cache=True, **OPTIONS, **more)(function)
-            except (RuntimeError, OSError):
-                return compiler(*signature, **OPTIONS, **more)(function)
+        try:
+            return compiler(*signature, cache=True, **OPTIONS, **more)(function)
+        except (RuntimeError, OSError):
+            return compiler(*signature, **OPTIONS, **more)(function)
 
     return decorate
 
@@ -171,7 +164,7 @@ def operation(function: Callable, dtype: Any, /, **constants: Any) -> Any:
     """
     if numba is None:
         return specialise(function, **constants)
-    key = function, dtype, tuple(constants.items())
+    key = function, dtype, _fingerprint(constants, "operation")
     if key not in _operations:
         inner = specialise(function, "inline", **constants)
         real = numba.types.CPointer(numba.from_dtype(np.dtype(dtype)))
@@ -195,17 +188,6 @@ def _on_pointers(weights, gradient, values, at, now):
 
 _operations: dict[Any, Any] = {}
 ENDLESS = 2**40
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence numba's note that functions as arguments are experimental, and of a cache that cannot be kept."""
-    with warnings.catch_warnings():
-        for name in ("NumbaExperimentalFeatureWarning", "NumbaWarning"):
-            kind = getattr(numba.core.errors, name, None) if numba else None
-            if kind is not None:
-                warnings.simplefilter("ignore", kind)
-        yield
 
 
 @functools.cache

@@ -252,18 +252,17 @@ class Network:
         now = np.tile(self._now(-1, 0), (len(values), 1))
         with_threads(threads)
         drive = specialise(predict_groups, "parallel", B=self.group)
-        with compiled.quiet():
-            drive(
-                *self.predicting,
-                self.weights,
-                values,
-                now,
-                np.ascontiguousarray(images),
-                self.levels(),
-                rows,
-                self.place(),
-                found,
-            )
+        drive(
+            *self.predicting,
+            self.weights,
+            values,
+            now,
+            np.ascontiguousarray(images),
+            self.levels(),
+            rows,
+            self.place(),
+            found,
+        )
         return found[: len(images)]
 
     def levels(self) -> np.ndarray:
@@ -427,11 +426,7 @@ class Trainer:
         batch_size: int,
         threads: int | None = None,
     ) -> None:
-        if recipe.optimizer not in update.OPTIMIZERS:
-            raise ValueError(
-                f"optimizer is {recipe.optimizer!r}, which the engine loops does not have; expected one of "
-                f"{', '.join(update.OPTIMIZERS)}. Use the engine keras."
-            )
+        update.require_optimizer(recipe)
         self.network, self.recipe = network, recipe
         self.threads = threads or thread_count()
         self.iterations = 0
@@ -509,26 +504,25 @@ class Trainer:
         keeps = np.where(numbers == 0, 0, self.recipe.average_decay)
         totals = np.zeros((len(self.gradients), 2))
         with_threads(self.threads)
-        with compiled.quiet():
-            self.drive(
-                *network.training,
-                network.weights,
-                self.values,
-                self.now,
-                np.ascontiguousarray(images),
-                network.levels(),
-                labels.astype(np.int64),
-                rows,
-                network.place(),
-                self.gradients,
-                self.state,
-                self.decayed,
-                self.mean,
-                settings.astype(network.dtype),
-                keeps.astype(network.dtype),
-                totals,
-                self.iterations,
-            )
+        self.drive(
+            *network.training,
+            network.weights,
+            self.values,
+            self.now,
+            np.ascontiguousarray(images),
+            network.levels(),
+            labels.astype(np.int64),
+            rows,
+            network.place(),
+            self.gradients,
+            self.state,
+            self.decayed,
+            self.mean,
+            settings.astype(network.dtype),
+            keeps.astype(network.dtype),
+            totals,
+            self.iterations,
+        )
         self.iterations += len(batches)
         loss, correct = totals.sum(axis=0)
         return float(loss), int(correct)

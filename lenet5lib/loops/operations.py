@@ -149,11 +149,7 @@ def dense_weights(weights, gradient, values, at, now):
     )
 
 
-def dense_inputs(weights, gradient, values, at, now):
-    function(matrix(values, at, 0), matrix(weights, at, 1), matrix(values, at, 2))
-
-
-def rbf(weights, gradient, values, at, now):
+def by_matrix(weights, gradient, values, at, now):
     function(matrix(values, at, 0), matrix(weights, at, 1), matrix(values, at, 2))
 
 

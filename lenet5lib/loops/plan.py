@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import gcd, prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 
@@ -291,7 +291,8 @@ def _layer(
             return _rbf(made, layer, place)
         case Dropout():
             return _dropout(made, 1000 * made.seed + number, layer, place)
-    raise ValueError(f"unknown layer kind {type(layer).__name__!r}")
+        case _:
+            assert_never(layer)
 
 
 def _margins(
@@ -340,41 +341,49 @@ def _convolution(
     reads = np.ones((outs, ins), np.int64)
     convert = {"to_keras": _to_keras, "from_keras": _from_keras}
     if layer.table:
-        reads[:] = 0
-        for m, row in enumerate(layer.table):
-            reads[m, list(row)] = 1
-        convert = _by_table(layer.table, ins)
+        reads = np.array([[n in row for n in range(ins)] for row in layer.table])
+        reads, convert = reads.astype(np.int64), _by_table(layer.table, ins)
     w = made.add_parameter(layer, outs, ins, kh, kw, **convert)
     b = made.add_parameter(layer, outs, decayed=False)
     own = {"KH": kh, "KW": kw, "SH": sh, "SW": sw}
     to = made.call(
         operations.convolve, forward.convolve, x, w, b, reads, place.y, **own
     )
-    fro = [
-        made.call(
-            operations.convolve_weights,
-            backward.convolve_weights,
-            *(x, place.gy, w, b, reads),
-            **own,
-            ZEROS=(made.dtype(0),) * kw,
-        )
-    ]
+    weights = made.call(
+        operations.convolve_weights,
+        backward.convolve_weights,
+        *(x, place.gy, w, b, reads),
+        **own,
+        ZEROS=(made.dtype(0),) * kw,
+    )
+    inputs: list[Call] = []
     if place.back:
-        columns = (place.y.shape[2] // made.group - 1) * sw + 1 + 2 * (kw - 1)
-        wide = made.values.add(outs, place.y.shape[1], columns * made.group)
-        fro += [
-            made.call(
-                operations.map_to_map, backward.spread, place.gy, wide, KW=kw, SW=sw
-            ),
-            made.call(
-                operations.convolve_inputs,
-                backward.convolve_inputs,
-                *(wide, w, reads, gx),
-                **own,
-            ),
-            *crop,
-        ]
-    return [*pad, to], fro
+        inputs = [*_convolution_inputs(made, place.gy, w, reads, gx, own), *crop]
+    return [*pad, to], [weights, *inputs]
+
+
+def _convolution_inputs(
+    made: Plan,
+    gy: Piece,
+    w: Piece,
+    reads: np.ndarray,
+    gx: Piece,
+    own: dict[str, int],
+) -> list[Call]:
+    """Return the operations from a convolution's output gradient to that of its padded input."""
+    maps, rows, columns = gy.shape
+    width = (columns // made.group - 1) * own["SW"] + 1 + 2 * (own["KW"] - 1)
+    wide = made.values.add(maps, rows, width * made.group)
+    spaced = {"KW": own["KW"], "SW": own["SW"]}
+    return [
+        made.call(operations.map_to_map, backward.spread, gy, wide, **spaced),
+        made.call(
+            operations.convolve_inputs,
+            backward.convolve_inputs,
+            *(wide, w, reads, gx),
+            **own,
+        ),
+    ]
 
 
 def _to_keras(w: np.ndarray) -> np.ndarray:
@@ -485,7 +494,7 @@ def _dense(made: Plan, layer: Dense, place: Place) -> tuple[list[Call], list[Cal
         U=gcd(made.group, AT_ONCE),
     )
     back = made.call(
-        operations.dense_inputs, backward.dense_inputs, place.gy, w, place.gx
+        operations.by_matrix, backward.dense_inputs, place.gy, w, place.gx
     )
     return [to], [weights, back] if place.back else [weights]
 
@@ -495,7 +504,7 @@ def _rbf(made: Plan, layer: RBF, place: Place) -> tuple[list[Call], list[Call]]:
     codes = made.add_parameter(
         layer, layer.units, place.x.shape[1], trained=False, decayed=False
     )
-    to = made.call(operations.rbf, forward.rbf, place.x, codes, place.y)
+    to = made.call(operations.by_matrix, forward.rbf, place.x, codes, place.y)
     inputs = made.call(
         operations.rbf_inputs,
         backward.rbf_inputs,

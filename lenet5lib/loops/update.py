@@ -75,6 +75,15 @@ OPTIMIZERS = {"adam": (adam, 2), "sgd": (gradient_descent, 1)}
 """The optimizers by their names in `recipe`, each with the number of its slots, arrays that it keeps between steps."""
 
 
+def require_optimizer(recipe: Recipe) -> None:
+    """Raise ValueError unless the loops have the recipe's optimizer."""
+    if recipe.optimizer not in OPTIMIZERS:
+        raise ValueError(
+            f"optimizer is {recipe.optimizer!r}, which the engine loops does not have; expected one of "
+            f"{', '.join(OPTIMIZERS)}. Use the engine keras."
+        )
+
+
 def settings(
     recipe: Recipe, rates: np.ndarray, counts: np.ndarray, numbers: np.ndarray
 ) -> np.ndarray:
