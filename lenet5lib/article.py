@@ -1,6 +1,6 @@
 """The source article's way of training and resuming, mended only where current Keras refuses it.
 
-It is here to be compared with: `training` does the same work and loses nothing. Chapter 6 measures the difference, and the
+It is here to be compared with: `training` does the same work and loses nothing. Chapter 7 measures the difference, and the
 appendix "From TensorFlow 2.4" lists what had to be mended.
 """
 
@@ -45,7 +45,7 @@ def fit(splits: Splits, path: Path, epochs: int, seed: int = 0) -> keras.Model:
     )
     if path.exists():
         with warnings.catch_warnings():
-            # Keras says here that it leaves the optimizer as it is: the very thing that chapter 6 counts.
+            # Keras says here that it leaves the optimizer as it is: the very thing that chapter 7 counts.
             warnings.filterwarnings(
                 "ignore", message="Skipping variable loading for optimizer"
             )

@@ -3,7 +3,7 @@
 A checkpoint is a Keras weights file, readable by `load_weights`, that holds the weights and the optimizer's state. The
 run's record (history, best score so far, configuration) stands in the same file as an attribute, so that weights and
 history can never be of different epochs. After HDF5's own data the file ends in a digest of all that stands before it.
-Chapter 6 is about this module.
+Chapter 7 is about this module.
 """
 
 from __future__ import annotations

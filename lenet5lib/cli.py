@@ -82,7 +82,7 @@ def _recipe(options: argparse.Namespace) -> recipe.Recipe:
 
 
 def experiment(options: argparse.Namespace) -> None:
-    """Train what chapter 13 compares; what is finished is skipped, what was stopped goes on."""
+    """Train what chapter 14 compares; what is finished is skipped, what was stopped goes on."""
     from lenet5lib import data
 
     dataset = data.load_digits(options.data or "auto")

@@ -1,7 +1,7 @@
 """The codes of the ten digits: pictures of 7×12 cells, as rows of −1 and +1, from which the RBF output measures distances.
 
 The paper's figure 3 shows such pictures for all printable ASCII characters; here are those of the digits. 84 = 7 · 12 is why
-F6 has 84 units. Chapter 11 is about this module.
+F6 has 84 units. Chapter 12 is about this module.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a trained network gets wrong: the error with its interval, the confusion matrix, the hardest digits.
 
-Chapter 7 is about this module. It reads probabilities and labels; it neither trains nor draws.
+Chapter 8 is about this module. It reads probabilities and labels; it neither trains nor draws.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def error_interval(
     Raises:
         ValueError: `wrong` is not between 0 and `count`.
 
-    Source: Wilson 1927; chapter 7.
+    Source: Wilson 1927; chapter 8.
 
     >>> [round(100 * end, 2) for end in error_interval(100, 10_000)]
     [0.82, 1.21]
@@ -162,7 +162,7 @@ def mean_interval(
     Raises:
         ValueError: fewer than two values, of which no spread can be known.
 
-    Source: Student 1908; chapter 9.
+    Source: Student 1908; chapter 10.
 
     >>> [round(end, 3) for end in mean_interval([0.9, 1.0, 1.1])]
     [0.752, 1.248]
@@ -317,7 +317,7 @@ def paired_bootstrap(
     Raises:
         ValueError: the two are not about equally many digits, or not of this form.
 
-    Source: Efron 1979; chapter 13.
+    Source: Efron 1979; chapter 14.
 
     >>> wrong, right = np.ones((5, 200), bool), np.zeros((5, 200), bool)
     >>> paired_bootstrap(wrong, right)
@@ -343,7 +343,7 @@ def chance(before: np.ndarray, after: np.ndarray) -> float:
     Returns:
         The standard deviation of the difference, if the two are independent of each other.
 
-    Source: chapter 13.
+    Source: chapter 14.
 
     >>> round(chance(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])), 3)
     1.291
@@ -373,7 +373,7 @@ def mcnemar(before: np.ndarray, after: np.ndarray) -> McNemar:
     Raises:
         ValueError: the two are not about equally many digits, or not of this form.
 
-    Source: McNemar 1947; chapter 13.
+    Source: McNemar 1947; chapter 14.
 
     >>> one, other = np.arange(1000) < 20, np.arange(1000) < 6
     >>> mcnemar(one, other)

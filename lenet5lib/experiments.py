@@ -1,4 +1,4 @@
-"""Runs the trainings of chapter 13's experiment, several at a time, each resumable, and reads the test digits at their end.
+"""Runs the trainings of chapter 14's experiment, several at a time, each resumable, and reads the test digits at their end.
 
 A run is an ordinary training in a folder of its own. What is finished is skipped, what was stopped goes on. `ladder` says
 what is trained.

@@ -1,6 +1,6 @@
 """Writing a file so that its reader sees the old contents or the new, never a part; and a folder used by one at a time.
 
-The bytes go to a temporary file in the same folder, are flushed to disk, and take the file's name in one step. Chapter 6 is
+The bytes go to a temporary file in the same folder, are flushed to disk, and take the file's name in one step. Chapter 7 is
 about this module.
 """
 

@@ -1,7 +1,7 @@
 """The initial weights of a network by a seed: the numbers that `models.build` starts with, bit for bit, without Keras.
 
 How each kind of layer is drawn, and from which seed; the random numbers themselves are `philox`'s. Nothing is trained or
-built here. Chapters 4, 12 and 13 are about initial weights.
+built here. Chapters 4, 13 and 14 are about initial weights.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Training with Keras: what `training` asks of an engine, the training step as a TensorFlow graph.
 
-The other engine is `loops_engine`. Chapters 5 and 6 train with this one.
+The other engine is `loops_engine`. Chapters 5 and 7 train with this one.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Layout and the 61,706 parameters stay. A rung of the ladder is one change: of the architecture's functions, of the recipe, or
 of how the trained network is asked. Of a few variants one was chosen by its error on the validation digits. `experiments`
-trains them; what is here needs neither TensorFlow nor the data. Chapter 13 is about this module.
+trains them; what is here needs neither TensorFlow nor the data. Chapter 14 is about this module.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The layers of the 1998 network that Keras does not have, and a dropout whose mask can be computed again.
 
 Keras layers that hold exactly the paper's parameters: two numbers a map for subsampling, the kernels that a table names and
-no others, none for the RBF output. `loops.forward` has each of them as a plain loop. Chapters 10 to 12 are about this
+no others, none for the RBF output. `loops.forward` has each of them as a plain loop. Chapters 11 to 13 are about this
 module.
 """
 

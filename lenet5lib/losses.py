@@ -1,7 +1,7 @@
 """The losses: the paper's two, on the distances of the RBF output, and today's, on probabilities.
 
 Each is a small frozen value that is called with labels (n,) and a network's outputs (n, 10) and returns the loss of each
-digit, (n,), in nats; the mean over a batch is the trainer's to take. Chapter 11 is about this module.
+digit, (n,), in nats; the mean over a batch is the trainer's to take. Chapter 12 is about this module.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class CrossEntropy:
     Args:
         smoothing: the share of the wanted probability that is spread over all classes alike, the label's too; 0 for none.
 
-    Source: for the smoothing, Szegedy and others 2016, section 7; chapter 13.
+    Source: for the smoothing, Szegedy and others 2016, section 7; chapter 14.
     """
 
     smoothing: float = 0.0
@@ -87,7 +87,7 @@ class MaximumLikelihood:
 
     It is the squared error of F6 against the code. Nothing keeps the distances from other codes large.
 
-    Source: the 1998 paper, equation (8); chapter 11, equation (11.2).
+    Source: the 1998 paper, equation (8); chapter 12, equation (12.2).
     """
 
     name: ClassVar[str] = "maximum likelihood"
@@ -114,7 +114,7 @@ class MaximumAPosteriori:
         j: above 0, the distance of a rubbish class to which a pattern that is no digit would belong. A code much further
             than j is not pushed away any more.
 
-    Source: the 1998 paper, equation (9); chapter 11, equation (11.3).
+    Source: the 1998 paper, equation (9); chapter 12, equation (12.3).
 
     Raises:
         ValueError: j is not above 0.
@@ -210,7 +210,7 @@ def posterior(distances: np.ndarray, j: float = RUBBISH_DISTANCE) -> np.ndarray:
     Returns:
         float64 (n, 10); each row sums to less than 1.
 
-    Source: the 1998 paper, section II.C, below equation (9); chapter 11, equation (11.4).
+    Source: the 1998 paper, section II.C, below equation (9); chapter 12, equation (12.4).
 
     Raises:
         ValueError: j is not above 0.

@@ -1,7 +1,7 @@
 """The Keras models: built from the specification, and confirmed against it, layer by layer.
 
 `build` makes the functional model; `ArticleLeNet5` is the subclassed form that the source article teaches. `confirm`
-compares what Keras built with what `arithmetic` derived, `confirm_paper` with what the 1998 paper prints. Chapters 4 and 12
+compares what Keras built with what `arithmetic` derived, `confirm_paper` with what the 1998 paper prints. Chapters 4 and 13
 are about this module; nothing is trained here.
 """
 

@@ -1,6 +1,6 @@
 """The numbers that the 1998 paper prints about its network, and their comparison with the derived ones.
 
-Data and a comparison; nothing here computes a count, see `arithmetic`. Chapter 12 prints the comparison.
+Data and a comparison; nothing here computes a count, see `arithmetic`. Chapter 13 prints the comparison.
 Source: LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition", Proceedings of the IEEE
 86(11), 1998, section II.B, which describes the layers in order.
 """

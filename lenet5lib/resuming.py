@@ -1,7 +1,7 @@
 """What different ways of resuming keep and lose, found by trying each; and a training that is killed on purpose.
 
 The same small training is stopped after two of three epochs and resumed in several ways, with Keras's own pieces and with
-this library's `training`. Whatever a resumed training should have is then compared with what it has. Chapter 6 is about this
+this library's `training`. Whatever a resumed training should have is then compared with what it has. Chapter 7 is about this
 module.
 """
 

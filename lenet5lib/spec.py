@@ -1,7 +1,7 @@
 """The architecture's specification: what the layers are, and nothing else.
 
 One `Architecture` drives the counting (`arithmetic`), the Keras model (`models`), the diagram (`plots`) and every table.
-This module holds no formula and imports nothing outside the standard library. It serves chapters 2 to 4, and 10 to 12.
+This module holds no formula and imports nothing outside the standard library. It serves chapters 2 to 4, and 11 to 13.
 
 Shapes are `(height, width, maps)`, channels last; a flat vector has the shape `(units,)`.
 """

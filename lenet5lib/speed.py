@@ -1,7 +1,7 @@
 """Where the time of training goes: work counted, this machine and the loops measured, a recorded benchmark read.
 
 Whole programs and single layers are measured by `benchmarks/`, outside the library, which takes its counts and ways of
-measuring from here. TensorFlow is imported only by the functions that measure it. Chapter 14 is about this module.
+measuring from here. TensorFlow is imported only by the functions that measure it. Chapter 15 is about this module.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STEPS = {
     "two channels at once": (steps.two_channels, True),
     "kernel row, all threads": (steps.groups, True),
 }
-"""The steps of chapter 14 by name: the function, and whether examples stand innermost in its arrays."""
+"""The steps of chapter 15 by name: the function, and whether examples stand innermost in its arrays."""
 SHARED = 8
 """Groups that the threads share in the last step."""
 
@@ -170,7 +170,7 @@ def measure_steps(
     layer: str = "C1",
     group: int = network.GROUP,
 ) -> pd.DataFrame:
-    """Measure a convolution, forward, as some of the steps of chapter 14 compute it.
+    """Measure a convolution, forward, as some of the steps of chapter 15 compute it.
 
     Args:
         names: of `STEPS`.
@@ -218,7 +218,7 @@ def _step(
     sizes: dict[str, Any],
     count: int,
 ) -> tuple[float, np.ndarray]:
-    """Return the seconds of one step of chapter 14, and its result."""
+    """Return the seconds of one step of chapter 15, and its result."""
     x, y = arrays
     if name == "plain Python":
         start = time.perf_counter()

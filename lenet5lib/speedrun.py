@@ -1,7 +1,7 @@
 """99 % in six seconds: the shortest ways to 99 % of MNIST's test digits, as recipes, and one function that runs them.
 
 The layers are the article's, with ReLU, max pooling and He's initial weights; the learning rate makes one cycle. What else a
-recipe says was chosen on the validation digits. Chapter 14 shows what came of it.
+recipe says was chosen on the validation digits. Chapter 15 shows what came of it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a connection table breaks: maps that start alike and read alike stay alike, however long they are trained.
 
-An experiment of chapter 10, no way to build a network: it takes every difference out of the first weights of C3 and of what
+An experiment of chapter 11, no way to build a network: it takes every difference out of the first weights of C3 and of what
 reads it, so that only the connections are left to tell the maps apart.
 """
 

@@ -2,7 +2,7 @@
 
 The order of the digits and their distortions are functions of (seed, epoch), the initial weights of the seed, a schedule of
 the step and the record; all else that the next step depends on is in the checkpoint. So a run that was stopped and resumed
-ends bit for bit where an uninterrupted one ends, on the same machine with the same number of threads. Chapters 5 and 6 are
+ends bit for bit where an uninterrupted one ends, on the same machine with the same number of threads. Chapters 5 and 7 are
 about this module.
 """
 

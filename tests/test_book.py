@@ -291,6 +291,32 @@ def test_chapters_and_equations_that_are_named_are_there(page):
         assert number in EQUATIONS, f"there is no equation ({number})"
 
 
+def named_chapters(text: str) -> set[int]:
+    """The chapters that a text names, in words, as an exercise's key or as a module."""
+    lists = re.findall(
+        r"\b[Cc]hapters?\s(\d{1,2}(?:(?:, | and |–| to )\d{1,2})*)\b", text
+    )
+    found = [number for one in lists for number in re.findall(r"\d+", one)]
+    found += re.findall(r"chapter_(\d+)\b", text)
+    found += re.findall(r"""(?:exercise|check|FOUND)\(\s*["'](\d\d)\.\d""", text)
+    return set(map(int, found))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for pattern in ("lenet5lib/**/*.py", "tools/*.py", "benchmarks/*.py")
+        for path in sorted(ROOT.glob(pattern))
+    ]
+    + [*sorted(ROOT.glob("*.md")), *sorted(BOOK.glob("_*/*.[jp][sy]")), *CHAPTERS],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
+def test_no_text_key_or_docstring_names_a_chapter_that_is_not_there(path):
+    there = {int(path.stem[:2]) for path in CHAPTERS}
+    assert named_chapters(path.read_text(encoding="utf-8")) <= there
+
+
 @chapter
 def test_equations_are_numbered_in_order(path):
     text = "\n".join(source(cell) for cell in cells(path, "markdown"))

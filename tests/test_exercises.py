@@ -144,26 +144,26 @@ def test_no_answer_ends_in_a_traceback(path, number, text, stub, solution):
 
 
 WRONG = {
-    "12.1": {
+    "13.1": {
         341_808: "used at 100 positions",
         90_000: "Add it",
         340_908: "with its table",
         418_096: "count the bias",
     },
-    "12.2": {
+    "13.2": {
         0.4: "scale from 0 to 1",
         0.47: "not 0 but −0.1",
         0.37: "1.175 + 0.1",
         0.665: "255 for background",
     },
-    "13.1": {
+    "14.1": {
         0.004: "falling for a long time",
         0.001: "straight down",
         0.000294: "off, above and below",
         0.00208: "on the way up",
         0.003414: "has fallen",
     },
-    "13.2": {
+    "14.2": {
         0.0577: "one side",
         0.0739: "exactly 6 and exactly 14",
         0.037: "exactly 6. Fewer",
@@ -196,38 +196,38 @@ WRONG = {
     },
     "05.1": {2_340: "last batch", 469: "one epoch", 2_344: "next epoch"},
     "05.2": {0.1698: "label were 0", -2.1698: "never negative", 3.1304: "bits"},
-    "06.1": {
+    "07.1": {
         185_120: "for Adam",
         61_708: "weights themselves",
         123_412: "learning rate",
     },
-    "07.1": {
+    "08.1": {
         0.0705: "one standard deviation",
         0.001382: "a share",
         0.2765: "end to end",
     },
-    "07.2": {39_600: "one standard deviation", 39_004: "square of that factor"},
-    "09.1": {
+    "08.2": {39_600: "one standard deviation", 39_004: "square of that factor"},
+    "10.1": {
         5: "in nats",
         0.9418: "over all digits",
         0.9512: "0.012, not 1.2",
         0.99928: "not multiplied",
         0.03125: "bits",
     },
-    "09.2": {
+    "10.2": {
         1.04: "cannot say how good",
         1.10: "the last epoch",
         1.28: "lowest validation loss",
         1.12: "validation error, which chose",
     },
-    "09.3": {
+    "10.3": {
         0.1859: "ddof=1",
         0.1037: "1.96",
         0.3944: "root of n",
         0.0529: "Student's factor",
         0.4554: "end to end",
     },
-    "10.1": {
+    "11.1": {
         0.8: "before it is squashed",
         -0.1143: "average of the window",
         0.6519: "added after it",
@@ -235,14 +235,14 @@ WRONG = {
         0.6640: "plain tanh",
         0.4879: "factor 1.7159",
     },
-    "11.1": {
+    "12.1": {
         12: "the code of the 8 itself",
         6: "equally far",
         3: "still at 36",
         24: "That is a distance",
         48: "distance between the two codes",
     },
-    "11.2": {
+    "12.2": {
         0.1269: "without rubbish",
         -2.5924: "logarithm alone",
         -0.6867: "that of the label too",
@@ -251,12 +251,12 @@ WRONG = {
         1.8741: "base 10",
         0.6652: "probability of the label",
     },
-    "14.1": {
+    "15.1": {
         10.3: "two operations",
         82.7: "4 bytes",
         24.7: "parameters have to be read",
     },
-    "14.2": {
+    "15.2": {
         3_840_000: "for each product",
         240_000: "16 products in an instruction",
         30_000: "for one digit",
@@ -319,7 +319,7 @@ def drawn(table):
 
 
 def shares(distances, j):
-    """Return (11.4) as it stands, rubbish last."""
+    """Return (12.4) as it stands, rubbish last."""
     powers = np.exp(-np.append(distances, j))
     return powers / powers.sum()
 
@@ -399,83 +399,83 @@ WRONG_FUNCTIONS = [
         "not the probabilities",
     ),
     (
-        "06.2",
+        "07.2",
         lambda steps, digits, batch: divmod(steps, digits // batch),
         "1,719 steps make an epoch, not 1,718",
     ),
     (
-        "06.2",
+        "07.2",
         lambda steps, digits, batch: (steps // -(-digits // batch) + 1, 0),
         "epochs that are finished",
     ),
-    ("06.2", lambda *a: 3, "expected two numbers"),
+    ("07.2", lambda *a: 3, "expected two numbers"),
     (
-        "06.3",
+        "07.3",
         ["delete the old", "write beside", "flush", "rename"],
         "leaves no checkpoint",
     ),
-    ("06.3", ["write beside", "rename"], "flushed first"),
-    ("06.3", ["write in place", "flush"], "half-written"),
-    ("06.3", ["write beside", "flush"], "still the old one"),
-    ("06.3", ["write", "flush"], "expected a list"),
-    ("07.3", lambda m: np.diag(m) / m.sum(axis=1), "shares that are right"),
-    ("07.3", lambda m: 1 - np.diag(m) / m.sum(axis=0), "columns"),
-    ("07.3", lambda m: m.sum(axis=1) - np.diag(m), "counts"),
-    ("08.1", (6, 22), "stops before"),
-    ("08.1", (8, 23), "without the padding"),
-    ("08.1", (8, 19), "12 rows"),
-    ("08.1", (0, 15), "begin elsewhere"),
-    ("08.2", lambda image, kernel, bias, row, column: 0.5, "random picture"),
-    ("08.3", lambda kernel: kernel, "between 0 and 1"),
-    ("08.3", lambda kernel: np.ones((5, 5)), "full ink"),
-    ("08.3", lambda kernel: (kernel < 0) * 1, "responds least"),
-    ("08.3", lambda kernel: np.zeros((5, 5)), "can be reached"),
+    ("07.3", ["write beside", "rename"], "flushed first"),
+    ("07.3", ["write in place", "flush"], "half-written"),
+    ("07.3", ["write beside", "flush"], "still the old one"),
+    ("07.3", ["write", "flush"], "expected a list"),
+    ("08.3", lambda m: np.diag(m) / m.sum(axis=1), "shares that are right"),
+    ("08.3", lambda m: 1 - np.diag(m) / m.sum(axis=0), "columns"),
+    ("08.3", lambda m: m.sum(axis=1) - np.diag(m), "counts"),
+    ("09.1", (6, 22), "stops before"),
+    ("09.1", (8, 23), "without the padding"),
+    ("09.1", (8, 19), "12 rows"),
+    ("09.1", (0, 15), "begin elsewhere"),
+    ("09.2", lambda image, kernel, bias, row, column: 0.5, "random picture"),
+    ("09.3", lambda kernel: kernel, "between 0 and 1"),
+    ("09.3", lambda kernel: np.ones((5, 5)), "full ink"),
+    ("09.3", lambda kernel: (kernel < 0) * 1, "responds least"),
+    ("09.3", lambda kernel: np.zeros((5, 5)), "can be reached"),
     (
-        "09.4",
+        "10.4",
         lambda losses, patience: int(np.argmin(losses)) + 1,
         "lowest loss of all",
     ),
-    ("09.4", stopping(kept=lambda best, last: best), "counted from 1"),
-    ("09.4", stopping(kept=lambda best, last: last + 1), "where training stops"),
-    ("09.4", stopping(lower=lambda x, low, before: x <= low), "is not lower"),
-    ("09.4", stopping(lower=lambda x, low, before: x < before), "the epoch before"),
-    ("09.4", stopping(late=1), "too late"),
-    ("09.4", stopping(late=-1), "too early"),
-    ("09.4", stopping(silent=True), "nothing; expected epoch 3"),
-    ("09.4", lambda losses, patience: 2.5, "expected a whole number"),
-    ("10.2", lambda t, k, s: drawn(t) * k**2 + len(t), "Those are the parameters"),
-    ("10.2", lambda t, k, s: s**2 * drawn(t) * k**2, "without the biases"),
-    ("10.2", lambda t, k, s: s**2 * len(t) * (6 * k**2 + 1), "joins every map"),
-    ("10.2", lambda t, k, s: s**2 * drawn(t) * (k**2 + 1), "bias for each kernel"),
-    ("10.2", lambda t, k, s: s**2 * (drawn(t) * k**2 + 1), "one bias in all"),
-    ("10.2", lambda t, k, s: s**2 * (drawn(t) * k + len(t)), "as many cells"),
-    ("10.2", lambda t, k, s: s * (drawn(t) * k**2 + len(t)), "as many stops"),
-    ("10.2", lambda t, k, s: s**2 * len(t) * (k**2 + 1), "one kernel for each row"),
-    ("10.2", lambda t, k, s: 151_600, "the table ((0,), (0, 1))"),
-    ("10.2", lambda t, k, s: 151_600 if s == 10 else None, "gives nothing"),
-    ("10.2", lambda t, k, s: 151_600.5, "expected a whole number"),
-    ("10.3", lambda t: len(t), "number of rows"),
-    ("10.3", lambda t: len(set(t)), "order in a row"),
-    ("10.3", lambda t: len({len(row) for row in t}), "Rows of one length"),
-    ("10.3", lambda t: 3 if len(t) in (4, 5) else 1, "For Table I it gives 1."),
-    ("11.3", lambda y, j: 1 - shares(y, j)[-1], "any of the digits"),
-    ("11.3", lambda y, j: np.exp(-j) / np.exp(-y).sum(), "must add up to 1"),
-    ("11.3", lambda y, j: np.exp(-j), "Divide by the sum"),
-    ("11.3", lambda y, j: np.exp(-y).sum() + np.exp(-j), "sum below the line"),
-    ("11.3", lambda y, j: 1 / shares(y, j)[-1], "upside down"),
-    ("11.3", lambda y, j: shares(-y, -j)[-1], "powers are negative"),
-    ("11.3", lambda y, j: shares(y, j)[-1], "Draw the largest term out"),
-    ("11.3", lambda y, j: shares(y, j), "expected one number"),
-    ("13.3", lambda a, b: a.mean(0) - b.mean(0), "before minus after"),
-    ("13.3", lambda a, b: b.sum(0) - a.sum(0), "numbers of networks"),
-    ("13.3", lambda a, b: b.mean(0), "after the change alone"),
-    ("13.3", lambda a, b: b.mean(), "one for each digit"),
-    ("13.3", lambda a, b: a.mean(0) * b.mean(0), "mean over networks"),
-    ("14.3", lambda n, f: n, "Only the part p"),
-    ("14.3", lambda n, f: 1 - f + f / n, "time that is left"),
-    ("14.3", lambda n, f: 1 / (f + (1 - f) / n), "changed places"),
-    ("14.3", lambda n, f: 1 + f * (n - 1), "adds up speeds"),
-    ("14.3", lambda n, f: 1.0, "0.55 is left"),
+    ("10.4", stopping(kept=lambda best, last: best), "counted from 1"),
+    ("10.4", stopping(kept=lambda best, last: last + 1), "where training stops"),
+    ("10.4", stopping(lower=lambda x, low, before: x <= low), "is not lower"),
+    ("10.4", stopping(lower=lambda x, low, before: x < before), "the epoch before"),
+    ("10.4", stopping(late=1), "too late"),
+    ("10.4", stopping(late=-1), "too early"),
+    ("10.4", stopping(silent=True), "nothing; expected epoch 3"),
+    ("10.4", lambda losses, patience: 2.5, "expected a whole number"),
+    ("11.2", lambda t, k, s: drawn(t) * k**2 + len(t), "Those are the parameters"),
+    ("11.2", lambda t, k, s: s**2 * drawn(t) * k**2, "without the biases"),
+    ("11.2", lambda t, k, s: s**2 * len(t) * (6 * k**2 + 1), "joins every map"),
+    ("11.2", lambda t, k, s: s**2 * drawn(t) * (k**2 + 1), "bias for each kernel"),
+    ("11.2", lambda t, k, s: s**2 * (drawn(t) * k**2 + 1), "one bias in all"),
+    ("11.2", lambda t, k, s: s**2 * (drawn(t) * k + len(t)), "as many cells"),
+    ("11.2", lambda t, k, s: s * (drawn(t) * k**2 + len(t)), "as many stops"),
+    ("11.2", lambda t, k, s: s**2 * len(t) * (k**2 + 1), "one kernel for each row"),
+    ("11.2", lambda t, k, s: 151_600, "the table ((0,), (0, 1))"),
+    ("11.2", lambda t, k, s: 151_600 if s == 10 else None, "gives nothing"),
+    ("11.2", lambda t, k, s: 151_600.5, "expected a whole number"),
+    ("11.3", lambda t: len(t), "number of rows"),
+    ("11.3", lambda t: len(set(t)), "order in a row"),
+    ("11.3", lambda t: len({len(row) for row in t}), "Rows of one length"),
+    ("11.3", lambda t: 3 if len(t) in (4, 5) else 1, "For Table I it gives 1."),
+    ("12.3", lambda y, j: 1 - shares(y, j)[-1], "any of the digits"),
+    ("12.3", lambda y, j: np.exp(-j) / np.exp(-y).sum(), "must add up to 1"),
+    ("12.3", lambda y, j: np.exp(-j), "Divide by the sum"),
+    ("12.3", lambda y, j: np.exp(-y).sum() + np.exp(-j), "sum below the line"),
+    ("12.3", lambda y, j: 1 / shares(y, j)[-1], "upside down"),
+    ("12.3", lambda y, j: shares(-y, -j)[-1], "powers are negative"),
+    ("12.3", lambda y, j: shares(y, j)[-1], "Draw the largest term out"),
+    ("12.3", lambda y, j: shares(y, j), "expected one number"),
+    ("14.3", lambda a, b: a.mean(0) - b.mean(0), "before minus after"),
+    ("14.3", lambda a, b: b.sum(0) - a.sum(0), "numbers of networks"),
+    ("14.3", lambda a, b: b.mean(0), "after the change alone"),
+    ("14.3", lambda a, b: b.mean(), "one for each digit"),
+    ("14.3", lambda a, b: a.mean(0) * b.mean(0), "mean over networks"),
+    ("15.3", lambda n, f: n, "Only the part p"),
+    ("15.3", lambda n, f: 1 - f + f / n, "time that is left"),
+    ("15.3", lambda n, f: 1 / (f + (1 - f) / n), "changed places"),
+    ("15.3", lambda n, f: 1 + f * (n - 1), "adds up speeds"),
+    ("15.3", lambda n, f: 1.0, "0.55 is left"),
 ]
 
 
@@ -507,8 +507,8 @@ def traced(image, kernel, bias, row, column, *, shift=2, squash=True):
     ],
 )
 def test_a_wrong_trace_is_told_apart(answer, words):
-    assert words in judged("08.2", answer)
-    assert exercises.verdict("08.2", traced) == (True, "Right.")
+    assert words in judged("09.2", answer)
+    assert exercises.verdict("09.2", traced) == (True, "Right.")
 
 
 def test_the_summary_of_4_2_in_the_page_is_the_one_that_is_checked():
@@ -521,9 +521,9 @@ def test_the_summary_of_4_2_in_the_page_is_the_one_that_is_checked():
 
 
 def test_the_record_of_9_2_in_the_page_is_the_one_that_is_checked():
-    from lenet5lib.exercises.chapter_09 import EPOCHS
+    from lenet5lib.exercises.chapter_10 import EPOCHS
 
-    text = next(source(text) for _, number, text, *_ in FOUND if number == "09.2")
+    text = next(source(text) for _, number, text, *_ in FOUND if number == "10.2")
     for epoch, loss, wrong, test in EPOCHS:
         assert f"| {epoch} | {loss:.3f} | {wrong:.2f} | {test:.2f} |" in text
 
@@ -534,7 +534,7 @@ def test_early_stopping_keeps_the_epochs_that_the_solution_of_9_4_names():
         for folder in records.recorded("lenet5-200").values()
     ]
     names = {"exercises": exercises}
-    text = next(source(cell) for _, number, *_, cell in FOUND if number == "09.4")
+    text = next(source(cell) for _, number, *_, cell in FOUND if number == "10.4")
     printed(FOLDED.match(text)[2], names)
     for patience, epochs in ((10, [29, 14, 19]), (5, [20, 14, 11])):
         assert [names["early_stop"](run, patience) for run in runs] == epochs

@@ -47,7 +47,7 @@ def share(count, *layers):
 
 
 LONG = [records.read(folder) for folder in records.recorded("lenet5-200").values()]
-"""The recorded runs of chapter 9."""
+"""The recorded runs of chapter 10."""
 
 
 def reported(rule):
@@ -57,13 +57,13 @@ def reported(rule):
 
 
 def tried_error(name, epoch):
-    """Return the validation error, 0–1, of a recorded trial of chapter 12 after an epoch."""
+    """Return the validation error, 0–1, of a recorded trial of chapter 13 after an epoch."""
     record = records.read(records.recorded("lenet5-1998-tried")[name])
     return 1 - record.column("val_accuracy")[epoch - 1]
 
 
 def rung(change, column="test"):
-    """Return a value of chapter 13's table, in per cent."""
+    """Return a value of chapter 14's table, in per cent."""
     return ladder.table().loc[change, column]
 
 

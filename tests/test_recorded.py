@@ -305,7 +305,7 @@ def test_the_table_of_the_ladder_by_other_means():
             assert row["change"] == pytest.approx(change)
             assert row["from"] <= change <= row["to"]
         before = statistics.mean(counts)
-    path = Path(__file__).parent.parent / "book/13_one_change_at_a_time.ipynb"
+    path = Path(__file__).parent.parent / "book/14_one_change_at_a_time.ipynb"
     printed = [
         "".join(output["data"]["text/plain"])
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]

@@ -1,4 +1,4 @@
-"""The counting of work, the steps of chapter 14, the measuring, and the recorded benchmarks that the chapter reads."""
+"""The counting of work, the steps of chapter 15, the measuring, and the recorded benchmarks that the chapter reads."""
 
 import subprocess
 import sys

@@ -64,40 +64,40 @@ NEEDS = {
         "the network of chapter 4.",
         "a trained network, and how to read its curves.",
     ),
-    "book/06_checkpoint_and_resume": (
+    "book/07_checkpoint_and_resume": (
         "a training as in chapter 5.",
         "a training that can be stopped and goes on to the same end, bit for bit.",
     ),
-    "book/07_mistakes": (
+    "book/08_mistakes": (
         "a trained network, chapter 5.",
         "its error with an honest interval, and the digits behind it.",
     ),
-    "book/08_looking_inside": (
+    "book/09_looking_inside": (
         "layers and maps, chapters 2 and 3.",
         "a look at what each layer has learned.",
     ),
-    "book/09_two_hundred_epochs": (
-        "training, resuming and the interval of an error, chapters 5 to 7.",
+    "book/10_two_hundred_epochs": (
+        "training, resuming and the interval of an error, chapters 5 to 8.",
         "a long training read from its record, and an honest way to report it.",
     ),
-    "book/10_connection_table": (
+    "book/11_connection_table": (
         "how convolution and pooling are counted, chapters 2 to 4.",
         "subsampling that learns, and a third layer with 60 kernels of 96.",
     ),
-    "book/11_rbf_output": (
-        "chapter 10; the cross-entropy of chapter 5.",
+    "book/12_rbf_output": (
+        "chapter 11; the cross-entropy of chapter 5.",
         "an output that measures distances, and the paper's two losses.",
     ),
-    "book/12_lenet5_1998": (
-        "chapters 10 and 11; chapter 9 for reading records.",
+    "book/13_lenet5_1998": (
+        "chapters 11 and 12; chapter 10 for reading records.",
         "the paper's network, confirmed in every figure and trained to its error.",
     ),
-    "book/13_one_change_at_a_time": (
-        "chapters 5 and 7; chapter 12 for the distortions.",
+    "book/14_one_change_at_a_time": (
+        "chapters 5 and 8; chapter 13 for the distortions.",
         "what each change since 1998 is worth on one network, with its uncertainty.",
     ),
-    "book/14_speed": (
-        "chapters 2, 3 and 5; for one section, chapter 13.",
+    "book/15_speed": (
+        "chapters 2, 3 and 5; for one section, chapter 14.",
         "where a training's time goes, and why plain loops are fast.",
     ),
     "book/notation": ("nothing.", "every symbol of the book, in one place."),

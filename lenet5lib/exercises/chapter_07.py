@@ -1,91 +1,89 @@
-"""Exercises of chapter 7: mistakes."""
+"""Exercises of chapter 7: checkpoint and resume."""
 
 from __future__ import annotations
 
-from math import ceil, sqrt
+from math import ceil
 
-import numpy as np
-
+from lenet5lib import arithmetic
 from lenet5lib.exercises import Number, attempt, exercise, number_exercise
-
-NORMAL = 1.96
-"""Standard deviations on either side that hold 95 % of a normal distribution."""
+from lenet5lib.spec import LENET5
 
 
-@number_exercise("07.1", "a number of percentage points")
-def half_width() -> Number:
-    error, digits = 0.005, 10_000
-    deviation = 100 * sqrt(error * (1 - error) / digits)
+@number_exercise("07.1", "a whole number of numbers")
+def momentum() -> Number:
+    params = sum(row.params for row in arithmetic.table(LENET5))
     return Number(
-        NORMAL * deviation,
+        params + params + 2,
         {
-            deviation: "That is one standard deviation. 95 % of the results lie within 1.96 of them.",
-            NORMAL
-            * deviation
-            / 100: "That is a share. In percentage points it is a hundred times as much.",
+            params
+            + 2 * params
+            + 2: "That is for Adam, which keeps two averages for each parameter.",
+            params
+            + 2: "That is the optimizer's part. The weights themselves have to be in the file too.",
             2
-            * NORMAL
-            * deviation: "That is the width from end to end. The question is how far to either side.",
-            NORMAL
-            * (deviation / 100) ** 2
-            * 100: "The variance is spread under a root: take the square root in (7.1).",
+            * params: "Two numbers belong to no parameter: the count of steps and the learning rate.",
+            params: "Those are the weights alone. The next step also depends on the running averages.",
         },
-        "Equation (7.1) with an error of 0.005 and 10,000 digits, times 1.96, in percentage points.",
-        tolerance=1e-2,
-    )
-
-
-@number_exercise("07.2", "a whole number of digits")
-def digits_needed() -> Number:
-    error, wanted, digits = 0.01, 0.0005, 10_000
-    now = NORMAL * sqrt(error * (1 - error) / digits)
-    return Number(
-        ceil((NORMAL / wanted) ** 2 * error * (1 - error)),
-        {
-            ceil(
-                (1 / wanted) ** 2 * error * (1 - error)
-            ): "That is for one standard deviation. The interval takes 1.96 of them.",
-            ceil(
-                digits * now / wanted
-            ): "A width that falls by a factor takes the square of that factor in digits.",
-            ceil(
-                (NORMAL / wanted) ** 2 * error
-            ): "That leaves out the factor 1 − ε.",
-        },
-        "Set 1.96 times (7.1) to 0.0005, and solve for D.",
-        tolerance=1e-3,
+        "The weights, one average for each of them, the count of steps and the learning rate.",
     )
 
 
 @exercise(
-    "07.3",
-    "a function that takes a confusion matrix and returns a share for each label",
+    "07.2", "a function that returns (finished epochs, steps done in the next one)"
 )
-def class_errors(answer) -> str:
-    matrix = np.array([[8, 2, 0], [1, 17, 2], [0, 0, 40]])
-    right = 1 - np.diag(matrix) / matrix.sum(axis=1)
-    found = np.asarray(attempt(answer, matrix), dtype=float)
-    if found.shape != (3,):
-        return f"For three classes it returns the shape {found.shape}; expected three shares."
-    known = [
-        (1 - right, "Those are the shares that are right. The error is the rest."),
-        (
-            1 - np.diag(matrix) / matrix.sum(axis=0),
-            "That divides by the columns, the answers. Labels are the rows.",
-        ),
-        (
-            matrix.sum(axis=1) - np.diag(matrix),
-            "Those are counts. Divide by the number of digits with that label.",
-        ),
-        (
-            (matrix.sum(axis=1) - np.diag(matrix)) / matrix.sum(),
-            "That divides by all digits. Divide by those of the label.",
-        ),
-        (100 * right, "That is in per cent; expected shares from 0 to 1."),
-    ]
-    for wrong, hint in known:
-        if np.allclose(found, wrong):
-            return hint
-    if not np.allclose(found, right):
-        return f"For {matrix.tolist()} it gives {found.round(3).tolist()}. Row 0 has 10 digits: how many are wrong?"
+def position(answer) -> str:
+    for steps, digits, batch in (
+        (5_000, 55_000, 32),
+        (3_438, 55_000, 32),
+        (157, 5_000, 32),
+        (10, 640, 64),
+    ):
+        epoch = ceil(digits / batch)
+        found = attempt(answer, steps, digits, batch)
+        call = f"For {steps:,} steps, {digits:,} digits and batches of {batch} it gives {found}"
+        if not isinstance(found, (tuple, list)) or len(found) != 2:
+            return f"{call}; expected two numbers, (epochs, steps)."
+        if tuple(found) == divmod(steps, digits // batch) and digits % batch:
+            return f"{call}. The smaller last batch is a step too: {epoch:,} steps make an epoch, not {epoch - 1:,}."
+        if found[0] == steps // epoch + 1:
+            return f"{call}. Count the epochs that are finished, not the one that is running."
+        if tuple(found) != divmod(steps, epoch):
+            return f"{call}. How many steps make an epoch, how many epochs fit into the steps, and what is left over?"
     return ""
+
+
+ACTIONS = ("write in place", "write beside", "flush", "rename", "delete the old")
+"""What exercise 7.3 may put in a row. `rename` gives the new file the name of the checkpoint, in one step."""
+
+
+def _crashes(actions: list[str]) -> str:
+    """Play a save through, stop after each action, and return what is lost at the worst; "" if nothing ever is."""
+    named, beside = "old", None
+    for action in actions:
+        if action == "write in place":
+            return "half-written: a crash during `write in place` leaves a part of the new file under the checkpoint's name"
+        if action == "write beside":
+            beside = "written"
+        elif action == "flush" and beside:
+            beside = "new"
+        elif action == "rename":
+            if beside is None:
+                return "missing: there is nothing to rename yet"
+            if beside == "written":
+                return "empty, perhaps: the name can reach the disk before the contents, unless they are flushed first"
+            named, beside = "new", None
+        elif action == "delete the old" and named == "old":
+            return "missing: a crash after `delete the old` leaves no checkpoint at all"
+    return (
+        ""
+        if named == "new"
+        else "still the old one: the new file never gets the checkpoint's name"
+    )
+
+
+@exercise("07.3", f"a list of some of these actions in order: {', '.join(ACTIONS)}")
+def safe_save(answer) -> str:
+    if isinstance(answer, str) or not all(action in ACTIONS for action in answer):
+        return f"The answer is {answer!r}; expected a list of some of {', '.join(ACTIONS)}."
+    lost = _crashes(list(answer))
+    return f"The checkpoint can be {lost}." if lost else ""

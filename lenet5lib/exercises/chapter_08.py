@@ -1,96 +1,91 @@
-"""Exercises of chapter 8: looking inside."""
+"""Exercises of chapter 8: mistakes."""
 
 from __future__ import annotations
 
+from math import ceil, sqrt
+
 import numpy as np
 
-from lenet5lib import arithmetic
-from lenet5lib.exercises import attempt, exercise
-from lenet5lib.loops import plain
-from lenet5lib.spec import LENET5
+from lenet5lib.exercises import Number, attempt, exercise, number_exercise
+
+NORMAL = 1.96
+"""Standard deviations on either side that hold 95 % of a normal distribution."""
 
 
-@exercise("08.1", "the first and the last row, (first, last)")
-def rows_seen(answer) -> str:
-    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-        return f"The answer is {answer!r}; expected two numbers, (first, last)."
-    rows, _ = arithmetic.receptive_window(LENET5, "S4", row=2)
-    first, last = rows.start, rows.stop - 1
-    zeros, _ = arithmetic.same_padding(28, 5)
-    known = {
-        (first, last): "",
-        (
-            first,
-            last + 1,
-        ): "The slice stops before its second number. What is the last row that is read?",
-        (
-            first + zeros,
-            last + zeros,
-        ): "That is without the padding, which shifts everything by two rows.",
-        (
-            first - zeros,
-            last - zeros,
-        ): "The padding lies before row 0 of the picture: take it off once.",
-    }
-    found = tuple(answer)
-    if found in known:
-        return known[found]
-    if found[1] - found[0] + 1 != last - first + 1:
-        return f"Those are {found[1] - found[0] + 1} rows. How many does a unit of S4 see, by chapter 3?"
-    return (
-        "That is as many rows as the unit sees, but they begin elsewhere. Neighbouring units of S4 are 4 pixels apart; "
-        "where does unit 0 begin?"
+@number_exercise("08.1", "a number of percentage points")
+def half_width() -> Number:
+    error, digits = 0.005, 10_000
+    deviation = 100 * sqrt(error * (1 - error) / digits)
+    return Number(
+        NORMAL * deviation,
+        {
+            deviation: "That is one standard deviation. 95 % of the results lie within 1.96 of them.",
+            NORMAL
+            * deviation
+            / 100: "That is a share. In percentage points it is a hundred times as much.",
+            2
+            * NORMAL
+            * deviation: "That is the width from end to end. The question is how far to either side.",
+            NORMAL
+            * (deviation / 100) ** 2
+            * 100: "The variance is spread under a root: take the square root in (8.1).",
+        },
+        "Equation (8.1) with an error of 0.005 and 10,000 digits, times 1.96, in percentage points.",
+        tolerance=1e-2,
     )
 
 
-@exercise("08.2", "a function that returns one number")
-def unit_value(answer) -> str:
-    rng = np.random.default_rng(0)
-    image, kernel = rng.random((28, 28)), rng.normal(size=(5, 5))
-    bias, row, column = 0.3, 14, 9
-    sums = plain.convolve(
-        image[None], kernel[None, None], np.zeros(1), padding="same"
-    )[0]
-    total = sums[row, column]
-    found = float(attempt(answer, image, kernel, bias, row, column))
-    shifted = float((image[row : row + 5, column : column + 5] * kernel).sum())
+@number_exercise("08.2", "a whole number of digits")
+def digits_needed() -> Number:
+    error, wanted, digits = 0.01, 0.0005, 10_000
+    now = NORMAL * sqrt(error * (1 - error) / digits)
+    return Number(
+        ceil((NORMAL / wanted) ** 2 * error * (1 - error)),
+        {
+            ceil(
+                (1 / wanted) ** 2 * error * (1 - error)
+            ): "That is for one standard deviation. The interval takes 1.96 of them.",
+            ceil(
+                digits * now / wanted
+            ): "A width that falls by a factor takes the square of that factor in digits.",
+            ceil(
+                (NORMAL / wanted) ** 2 * error
+            ): "That leaves out the factor 1 − ε.",
+        },
+        "Set 1.96 times (8.1) to 0.0005, and solve for D.",
+        tolerance=1e-3,
+    )
+
+
+@exercise(
+    "08.3",
+    "a function that takes a confusion matrix and returns a share for each label",
+)
+def class_errors(answer) -> str:
+    matrix = np.array([[8, 2, 0], [1, 17, 2], [0, 0, 40]])
+    right = 1 - np.diag(matrix) / matrix.sum(axis=1)
+    found = np.asarray(attempt(answer, matrix), dtype=float)
+    if found.shape != (3,):
+        return f"For three classes it returns the shape {found.shape}; expected three shares."
     known = [
-        (plain.sigmoid(total + bias), ""),
-        (total + bias, "That is the sum. The unit's value is its sigmoid."),
-        (plain.sigmoid(total), "You forgot the bias."),
-        (total, "You forgot the bias and the sigmoid."),
+        (1 - right, "Those are the shares that are right. The error is the rest."),
         (
-            plain.sigmoid(shifted + bias),
-            "That is the window that begins at the unit's own place. Two rows and columns of padding come first.",
+            1 - np.diag(matrix) / matrix.sum(axis=0),
+            "That divides by the columns, the answers. Labels are the rows.",
         ),
         (
-            plain.sigmoid(sums[column, row] + bias),
-            "Rows and columns are exchanged.",
+            matrix.sum(axis=1) - np.diag(matrix),
+            "Those are counts. Divide by the number of digits with that label.",
         ),
+        (
+            (matrix.sum(axis=1) - np.diag(matrix)) / matrix.sum(),
+            "That divides by all digits. Divide by those of the label.",
+        ),
+        (100 * right, "That is in per cent; expected shares from 0 to 1."),
     ]
-    for value, hint in known:
-        if np.isclose(found, value):
+    for wrong, hint in known:
+        if np.allclose(found, wrong):
             return hint
-    return (
-        f"For unit (14, 9) of a random picture it gives {found:.4f}. Cut the 5 × 5 window out, multiply, add the bias, "
-        "and apply the sigmoid."
-    )
-
-
-@exercise("08.3", "a function that takes a kernel and returns pixels from 0 to 1")
-def brightest_patch(answer) -> str:
-    kernel = np.random.default_rng(1).normal(size=(5, 5)).round(2)
-    found = np.asarray(attempt(answer, kernel), dtype=float)
-    if found.shape != (5, 5):
-        return f"It returns the shape {found.shape}; expected that of the kernel, (5, 5)."
-    if found.min() < 0 or found.max() > 1:
-        return f"Its pixels run from {found.min():.2f} to {found.max():.2f}. A pixel lies between 0 and 1."
-    best = kernel[kernel > 0].sum()
-    reached = (found * kernel).sum()
-    if np.isclose(reached, kernel[kernel < 0].sum()):
-        return "That is the picture to which the unit responds least."
-    if np.isclose(reached, kernel.sum()):
-        return "That is full ink everywhere. Some of the kernel's numbers are negative, and ink under them lowers the sum."
-    if not np.isclose(reached, best):
-        return f"The sum of its products is {reached:.2f}; {best:.2f} can be reached. Look at each pixel by itself."
+    if not np.allclose(found, right):
+        return f"For {matrix.tolist()} it gives {found.round(3).tolist()}. Row 0 has 10 digits: how many are wrong?"
     return ""

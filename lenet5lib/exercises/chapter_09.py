@@ -1,209 +1,96 @@
-"""Exercises of chapter 9: two hundred epochs."""
+"""Exercises of chapter 9: looking inside."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import exp, sqrt
-from numbers import Integral
-
 import numpy as np
 
-from lenet5lib import evaluation, records
-from lenet5lib.exercises import (
-    Hint,
-    Number,
-    Unanswered,
-    attempt,
-    exercise,
-    number_exercise,
-)
+from lenet5lib import arithmetic
+from lenet5lib.exercises import attempt, exercise
+from lenet5lib.loops import plain
+from lenet5lib.spec import LENET5
 
 
-@number_exercise("09.1", "a probability, to four decimals")
-def least_probability() -> Number:
-    loss, wrong = 0.06, 0.012
-    bound = loss / wrong
-    return Number(
-        exp(-bound),
-        {
-            bound: "That is (9.1), in nats. A loss of ℓ nats means a probability of e to the power −ℓ.",
-            exp(
-                -loss
-            ): "That spreads the loss over all digits. Equation (9.1) lets the wrong ones have caused all of it.",
-            exp(
-                -loss / (100 * wrong)
-            ): "The share of wrong digits is 0.012, not 1.2.",
-            exp(
-                -loss * wrong
-            ): "The loss is divided by the share of wrong digits, not multiplied.",
-            2**-bound: "Those would be bits. The loss is in nats, powers of e.",
-            10**-bound: "That is a power of 10. The loss is in nats, powers of e.",
-        },
-        "First (9.1), in nats, then e to minus that power.",
-        tolerance=6e-3,
-    )
-
-
-EPOCHS = (
-    (10, 0.050, 1.50, 1.35),
-    (20, 0.042, 1.30, 1.28),
-    (30, 0.045, 1.24, 1.19),
-    (40, 0.053, 1.12, 1.15),
-    (50, 0.061, 1.12, 1.04),
-    (60, 0.070, 1.16, 1.10),
-)
-"""The record of exercise 9.2: epoch, validation loss in nats, validation and test error in per cent."""
-
-
-@number_exercise("09.2", "a test error in per cent, as it stands in the table")
-def honest_choice() -> Number:
-    lines = [
-        {
-            "epoch": epoch,
-            "val_loss": loss,
-            "val_accuracy": 1 - wrong / 100,
-            "test_accuracy": 1 - test / 100,
-        }
-        for epoch, loss, wrong, test in EPOCHS
-    ]
-    made_up = {"data": {"source": "made up", "watched test digits": ""}}
-    rules = evaluation.choices(records.Record(made_up, lines))
-    errors = 100 * rules["test error"]
-    return Number(
-        errors["highest validation accuracy"],
-        {
-            errors[
-                "best on test (the article's way)"
-            ]: "That is the lowest test error. If the test digits choose the epoch, be it only between two equal ones, they "
-            "cannot say how good it is.",
-            errors[
-                "the last"
-            ]: "That is the last epoch. The rule that was fixed is another.",
-            errors[
-                "lowest validation loss"
-            ]: "That is the epoch of the lowest validation loss. The rule asks for the highest validation accuracy.",
-            min(
-                wrong for _, _, wrong, _ in EPOCHS
-            ): "That is the validation error, which chose the epoch and is low because of that. Report the test error.",
-        },
-        "Find the lowest validation error, take the first epoch that has it, and read the test error there.",
-        tolerance=1e-6,
-    )
-
-
-SEEDS = (1.04, 0.92, 1.10)
-"""The test errors of exercise 9.3, in per cent."""
-
-
-@number_exercise("09.3", "a number of percentage points, to three decimals")
-def reach_for_three_seeds() -> Number:
-    low, high = evaluation.mean_interval(SEEDS)
-    half, deviation = (high - low) / 2, float(np.std(SEEDS, ddof=1))
-    root = sqrt(len(SEEDS))
-    quantile = half * root / deviation
-    return Number(
-        half,
-        {
-            quantile
-            * float(np.std(SEEDS))
-            / root: "That divides the squares by 3. With the mean taken from the same numbers it is n − 1, which is 2; "
-            "np.std does so with ddof=1.",
-            1.96
-            * deviation
-            / root: "1.96 is for a spread that is known. Here three numbers have to tell it, and Student's factor is 4.303.",
-            quantile
-            * deviation: "That is for one more seed. The mean of n seeds varies less, by the root of n.",
-            quantile
-            * deviation
-            / len(SEEDS): "The spread of a mean falls with the root of n.",
-            deviation / root: "That is without Student's factor.",
-            2
-            * half: "That is from end to end. The question is how far to either side.",
-        },
-        "The standard deviation s with n − 1, times 4.303, divided by the root of 3.",
-        tolerance=3e-3,
-    )
-
-
-def _stopped(
-    losses: Sequence[float],
-    patience: float,
-    equal: bool = False,
-    before: bool = False,
-) -> tuple[int, int]:
-    """Return the epoch that is kept and the one after which training stops, from 1.
-
-    Args:
-        losses: of validation, one an epoch.
-        patience: how many epochs in a row may bring no lower loss.
-        equal: the mistake of taking an equal loss for a lower one.
-        before: the mistake of waiting anew after a loss that is only lower than the one before it.
-    """
-    best = since = 0
-    for epoch, loss in enumerate(losses):
-        if loss < losses[best] or (equal and loss == losses[best]):
-            best = since = epoch
-        elif before and loss < losses[epoch - 1]:
-            since = epoch
-        if epoch - since == patience:
-            break
-    return best + 1, epoch + 1
-
-
-CASES = (
-    ((0.9, 0.5, 0.6, 0.55, 0.4, 0.7, 0.65, 0.66, 0.3, 0.31, 0.32, 0.2), 2),
-    ((0.9, 0.5, 0.6, 0.4, 0.45, 0.46, 0.3), 2),
-    ((0.5, 0.4, 0.4, 0.42, 0.43, 0.3), 2),
-    ((0.9, 0.8, 0.7), 2),
-)
-"""Losses and patience, such that each typical mistake of exercise 9.4 shows in one of them."""
-
-
-def _mistakes(losses: Sequence[float], patience: int) -> dict[int, str]:
-    """Return what typical mistakes give, each with its hint."""
-    kept, last = _stopped(losses, patience)
-    return {
-        _stopped(losses, patience, before=True)[
-            0
-        ]: "Compare with the lowest loss so far, not with the epoch before.",
-        _stopped(losses, patience, equal=True)[
-            0
-        ]: "A loss that equals the lowest is not lower: it is one more epoch of waiting.",
-        _stopped(losses, patience - 1)[0]: "That stops an epoch too early.",
-        _stopped(losses, patience + 1)[0]: "That stops an epoch too late.",
-        _stopped(losses, float("inf"))[
-            0
-        ]: "That is the lowest loss of all, of an epoch that would not have been trained any more.",
-        kept - 1: "Epochs are counted from 1.",
-        last: "That is where training stops. The epoch of the lowest loss until then is kept.",
+@exercise("09.1", "the first and the last row, (first, last)")
+def rows_seen(answer) -> str:
+    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+        return f"The answer is {answer!r}; expected two numbers, (first, last)."
+    rows, _ = arithmetic.receptive_window(LENET5, "S4", row=2)
+    first, last = rows.start, rows.stop - 1
+    zeros, _ = arithmetic.same_padding(28, 5)
+    known = {
+        (first, last): "",
+        (
+            first,
+            last + 1,
+        ): "The slice stops before its second number. What is the last row that is read?",
+        (
+            first + zeros,
+            last + zeros,
+        ): "That is without the padding, which shifts everything by two rows.",
+        (
+            first - zeros,
+            last - zeros,
+        ): "The padding lies before row 0 of the picture: take it off once.",
     }
+    found = tuple(answer)
+    if found in known:
+        return known[found]
+    if found[1] - found[0] + 1 != last - first + 1:
+        return f"Those are {found[1] - found[0] + 1} rows. How many does a unit of S4 see, by chapter 3?"
+    return (
+        "That is as many rows as the unit sees, but they begin elsewhere. Neighbouring units of S4 are 4 pixels apart; "
+        "where does unit 0 begin?"
+    )
 
 
-@exercise(
-    "09.4",
-    "a function that takes losses and a patience and returns an epoch, counted from 1",
-)
-def early_stop(answer) -> str:
-    runs = [
-        (tuple(records.read(folder).column("val_loss")), patience)
-        for folder in records.recorded("lenet5-200").values()
-        for patience in (5, 10)
+@exercise("09.2", "a function that returns one number")
+def unit_value(answer) -> str:
+    rng = np.random.default_rng(0)
+    image, kernel = rng.random((28, 28)), rng.normal(size=(5, 5))
+    bias, row, column = 0.3, 14, 9
+    sums = plain.convolve(
+        image[None], kernel[None, None], np.zeros(1), padding="same"
+    )[0]
+    total = sums[row, column]
+    found = float(attempt(answer, image, kernel, bias, row, column))
+    shifted = float((image[row : row + 5, column : column + 5] * kernel).sum())
+    known = [
+        (plain.sigmoid(total + bias), ""),
+        (total + bias, "That is the sum. The unit's value is its sigmoid."),
+        (plain.sigmoid(total), "You forgot the bias."),
+        (total, "You forgot the bias and the sigmoid."),
+        (
+            plain.sigmoid(shifted + bias),
+            "That is the window that begins at the unit's own place. Two rows and columns of padding come first.",
+        ),
+        (
+            plain.sigmoid(sums[column, row] + bias),
+            "Rows and columns are exchanged.",
+        ),
     ]
-    for losses, patience in (*CASES, *runs):
-        right, _ = _stopped(losses, patience)
-        shown = (
-            f"the losses {list(losses)}" if len(losses) < 20 else "a recorded run"
-        )
-        call = f"For {shown} and a patience of {patience} it gives"
-        try:
-            found = attempt(answer, list(losses), patience)
-        except Unanswered:
-            if (losses, patience) == CASES[0]:
-                raise
-            raise Hint(f"{call} nothing; expected epoch {right}.") from None
-        if isinstance(found, bool) or not isinstance(found, Integral):
-            return f"{call} {found!r}; expected a whole number, an epoch."
-        if found != right:
-            hint = _mistakes(losses, patience).get(int(found), "")
-            return f"{call} {found}. {hint or f'Expected epoch {right}.'}"
+    for value, hint in known:
+        if np.isclose(found, value):
+            return hint
+    return (
+        f"For unit (14, 9) of a random picture it gives {found:.4f}. Cut the 5 × 5 window out, multiply, add the bias, "
+        "and apply the sigmoid."
+    )
+
+
+@exercise("09.3", "a function that takes a kernel and returns pixels from 0 to 1")
+def brightest_patch(answer) -> str:
+    kernel = np.random.default_rng(1).normal(size=(5, 5)).round(2)
+    found = np.asarray(attempt(answer, kernel), dtype=float)
+    if found.shape != (5, 5):
+        return f"It returns the shape {found.shape}; expected that of the kernel, (5, 5)."
+    if found.min() < 0 or found.max() > 1:
+        return f"Its pixels run from {found.min():.2f} to {found.max():.2f}. A pixel lies between 0 and 1."
+    best = kernel[kernel > 0].sum()
+    reached = (found * kernel).sum()
+    if np.isclose(reached, kernel[kernel < 0].sum()):
+        return "That is the picture to which the unit responds least."
+    if np.isclose(reached, kernel.sum()):
+        return "That is full ink everywhere. Some of the kernel's numbers are negative, and ink under them lowers the sum."
+    if not np.isclose(reached, best):
+        return f"The sum of its products is {reached:.2f}; {best:.2f} can be reached. Look at each pixel by itself."
     return ""

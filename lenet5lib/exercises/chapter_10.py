@@ -1,12 +1,14 @@
-"""Exercises of chapter 10: the connection table."""
+"""Exercises of chapter 10: two hundred epochs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import exp, sqrt
 from numbers import Integral
 
 import numpy as np
 
-from lenet5lib import arithmetic
+from lenet5lib import evaluation, records
 from lenet5lib.exercises import (
     Hint,
     Number,
@@ -15,162 +17,193 @@ from lenet5lib.exercises import (
     exercise,
     number_exercise,
 )
-from lenet5lib.loops import plain
-from lenet5lib.spec import TABLE_I, Conv, Table
 
 
-@number_exercise("10.1", "a number, to three decimals")
-def one_unit_of_s2() -> Number:
-    window = np.array([[0.2, 0.4], [-0.1, 0.3]])[np.newaxis]
-    coefficient, bias = 1.5, -0.4
-    squash = plain.scaled_tanh
-    total = plain.subsample(window, [coefficient], [bias]).item()
+@number_exercise("10.1", "a probability, to four decimals")
+def least_probability() -> Number:
+    loss, wrong = 0.06, 0.012
+    bound = loss / wrong
     return Number(
-        squash(total).item(),
+        exp(-bound),
         {
-            total: "That is the sum, before it is squashed.",
-            squash(
-                coefficient * window.mean() + bias
-            ).item(): "That takes the average of the window. Equation (10.2) takes its sum.",
-            squash(
-                coefficient * (window.sum() + bias)
-            ).item(): "The coefficient multiplies the window's sum alone; the bias is added after it.",
-            (
-                coefficient * squash(window.sum()) + bias
-            ).item(): "Squash last, when the bias has been added.",
-            squash(window.sum()).item()
-            * coefficient: "Squash last, and add the bias.",
-            np.tanh(
-                total
-            ).item(): "That is the plain tanh. The network's is stretched, equation (10.1).",
-            np.tanh(
-                2 * total / 3
-            ).item(): "The factor 1.7159 before the tanh is missing.",
+            bound: "That is (10.1), in nats. A loss of ℓ nats means a probability of e to the power −ℓ.",
+            exp(
+                -loss
+            ): "That spreads the loss over all digits. Equation (10.1) lets the wrong ones have caused all of it.",
+            exp(
+                -loss / (100 * wrong)
+            ): "The share of wrong digits is 0.012, not 1.2.",
+            exp(
+                -loss * wrong
+            ): "The loss is divided by the share of wrong digits, not multiplied.",
+            2**-bound: "Those would be bits. The loss is in nats, powers of e.",
+            10**-bound: "That is a power of 10. The loss is in nats, powers of e.",
         },
-        "Add up the window, multiply by the coefficient, add the bias, then squash by (10.1).",
-        tolerance=1e-3,
+        "First (10.1), in nats, then e to minus that power.",
+        tolerance=6e-3,
     )
 
 
-LAYERS: tuple[tuple[Table, int, int], ...] = (
-    (TABLE_I, 5, 10),
-    (((0,), (0, 1)), 3, 4),
-    (((0, 1), (2,), (0, 3), (1, 2, 3)), 2, 7),
-    (((0, 1, 2), (0, 1, 2)), 1, 6),
+EPOCHS = (
+    (10, 0.050, 1.50, 1.35),
+    (20, 0.042, 1.30, 1.28),
+    (30, 0.045, 1.24, 1.19),
+    (40, 0.053, 1.12, 1.15),
+    (50, 0.061, 1.12, 1.04),
+    (60, 0.070, 1.16, 1.10),
 )
-"""Table, side of the kernels and side of the output maps: what the function of exercise 10.2 is called with."""
+"""The record of exercise 10.2: epoch, validation loss in nats, validation and test error in per cent."""
 
 
-def _connections(table: Table, kernel_size: int, side: int) -> int:
-    """Return the connections of the layer, counted by the library."""
-    layer = Conv("C3", len(table), kernel_size, table=table)
-    in_side, in_maps = side + kernel_size - 1, 1 + max(map(max, table))
-    return arithmetic.connections(layer, (in_side, in_side, in_maps))
+@number_exercise("10.2", "a test error in per cent, as it stands in the table")
+def honest_choice() -> Number:
+    lines = [
+        {
+            "epoch": epoch,
+            "val_loss": loss,
+            "val_accuracy": 1 - wrong / 100,
+            "test_accuracy": 1 - test / 100,
+        }
+        for epoch, loss, wrong, test in EPOCHS
+    ]
+    made_up = {"data": {"source": "made up", "watched test digits": ""}}
+    rules = evaluation.choices(records.Record(made_up, lines))
+    errors = 100 * rules["test error"]
+    return Number(
+        errors["highest validation accuracy"],
+        {
+            errors[
+                "best on test (the article's way)"
+            ]: "That is the lowest test error. If the test digits choose the epoch, be it only between two equal ones, they "
+            "cannot say how good it is.",
+            errors[
+                "the last"
+            ]: "That is the last epoch. The rule that was fixed is another.",
+            errors[
+                "lowest validation loss"
+            ]: "That is the epoch of the lowest validation loss. The rule asks for the highest validation accuracy.",
+            min(
+                wrong for _, _, wrong, _ in EPOCHS
+            ): "That is the validation error, which chose the epoch and is low because of that. Report the test error.",
+        },
+        "Find the lowest validation error, take the first epoch that has it, and read the test error there.",
+        tolerance=1e-6,
+    )
 
 
-def _miscounts(table: Table, kernel_size: int, side: int) -> dict[int, str]:
+SEEDS = (1.04, 0.92, 1.10)
+"""The test errors of exercise 10.3, in per cent."""
+
+
+@number_exercise("10.3", "a number of percentage points, to three decimals")
+def reach_for_three_seeds() -> Number:
+    low, high = evaluation.mean_interval(SEEDS)
+    half, deviation = (high - low) / 2, float(np.std(SEEDS, ddof=1))
+    root = sqrt(len(SEEDS))
+    quantile = half * root / deviation
+    return Number(
+        half,
+        {
+            quantile
+            * float(np.std(SEEDS))
+            / root: "That divides the squares by 3. With the mean taken from the same numbers it is n − 1, which is 2; "
+            "np.std does so with ddof=1.",
+            1.96
+            * deviation
+            / root: "1.96 is for a spread that is known. Here three numbers have to tell it, and Student's factor is 4.303.",
+            quantile
+            * deviation: "That is for one more seed. The mean of n seeds varies less, by the root of n.",
+            quantile
+            * deviation
+            / len(SEEDS): "The spread of a mean falls with the root of n.",
+            deviation / root: "That is without Student's factor.",
+            2
+            * half: "That is from end to end. The question is how far to either side.",
+        },
+        "The standard deviation s with n − 1, times 4.303, divided by the root of 3.",
+        tolerance=3e-3,
+    )
+
+
+def _stopped(
+    losses: Sequence[float],
+    patience: float,
+    equal: bool = False,
+    before: bool = False,
+) -> tuple[int, int]:
+    """Return the epoch that is kept and the one after which training stops, from 1.
+
+    Args:
+        losses: of validation, one an epoch.
+        patience: how many epochs in a row may bring no lower loss.
+        equal: the mistake of taking an equal loss for a lower one.
+        before: the mistake of waiting anew after a loss that is only lower than the one before it.
+    """
+    best = since = 0
+    for epoch, loss in enumerate(losses):
+        if loss < losses[best] or (equal and loss == losses[best]):
+            best = since = epoch
+        elif before and loss < losses[epoch - 1]:
+            since = epoch
+        if epoch - since == patience:
+            break
+    return best + 1, epoch + 1
+
+
+CASES = (
+    ((0.9, 0.5, 0.6, 0.55, 0.4, 0.7, 0.65, 0.66, 0.3, 0.31, 0.32, 0.2), 2),
+    ((0.9, 0.5, 0.6, 0.4, 0.45, 0.46, 0.3), 2),
+    ((0.5, 0.4, 0.4, 0.42, 0.43, 0.3), 2),
+    ((0.9, 0.8, 0.7), 2),
+)
+"""Losses and patience, such that each typical mistake of exercise 10.4 shows in one of them."""
+
+
+def _mistakes(losses: Sequence[float], patience: int) -> dict[int, str]:
     """Return what typical mistakes give, each with its hint."""
-    stops, cells, maps = side**2, kernel_size**2, len(table)
-    kernels = sum(map(len, table))
-    every = maps * (1 + max(map(max, table)))
+    kept, last = _stopped(losses, patience)
     return {
-        kernels * cells
-        + maps: "Those are the parameters. Each is used at every stop of the kernel.",
-        stops
-        * kernels
-        * cells: "That is without the biases. Every output has a connection to one.",
-        stops * (every * cells + maps): "That joins every map to every map.",
-        stops
-        * kernels
-        * (
-            cells + 1
-        ): "That has a bias for each kernel. There is one for each output map.",
-        stops
-        * (
-            kernels * cells + 1
-        ): "That has one bias in all. There is one for each output map.",
-        stops
-        * (
-            kernels * kernel_size + maps
-        ): "A kernel has as many cells as its side squared.",
-        side
-        * (
-            kernels * cells + maps
-        ): "An output map has as many stops as its side squared.",
-        stops
-        * (
-            maps * cells + maps
-        ): "That has one kernel for each row. A row has a kernel for each map that it names.",
+        _stopped(losses, patience, before=True)[
+            0
+        ]: "Compare with the lowest loss so far, not with the epoch before.",
+        _stopped(losses, patience, equal=True)[
+            0
+        ]: "A loss that equals the lowest is not lower: it is one more epoch of waiting.",
+        _stopped(losses, patience - 1)[0]: "That stops an epoch too early.",
+        _stopped(losses, patience + 1)[0]: "That stops an epoch too late.",
+        _stopped(losses, float("inf"))[
+            0
+        ]: "That is the lowest loss of all, of an epoch that would not have been trained any more.",
+        kept - 1: "Epochs are counted from 1.",
+        last: "That is where training stops. The epoch of the lowest loss until then is kept.",
     }
 
 
 @exercise(
-    "10.2",
-    "a function that takes a table, a kernel's side and an output map's side and returns a number of connections",
+    "10.4",
+    "a function that takes losses and a patience and returns an epoch, counted from 1",
 )
-def connections_of_a_table(answer) -> str:
-    for case in LAYERS:
-        table, kernel_size, side = case
-        right = _connections(*case)
-        shown = "Table I" if table == TABLE_I else f"the table {table}"
-        call = f"For {shown}, kernels of {kernel_size} × {kernel_size} and output maps of {side} × {side} it gives"
-        found = _whole(answer, case, call, LAYERS[0], right)
+def early_stop(answer) -> str:
+    runs = [
+        (tuple(records.read(folder).column("val_loss")), patience)
+        for folder in records.recorded("lenet5-200").values()
+        for patience in (5, 10)
+    ]
+    for losses, patience in (*CASES, *runs):
+        right, _ = _stopped(losses, patience)
+        shown = (
+            f"the losses {list(losses)}" if len(losses) < 20 else "a recorded run"
+        )
+        call = f"For {shown} and a patience of {patience} it gives"
+        try:
+            found = attempt(answer, list(losses), patience)
+        except Unanswered:
+            if (losses, patience) == CASES[0]:
+                raise
+            raise Hint(f"{call} nothing; expected epoch {right}.") from None
+        if isinstance(found, bool) or not isinstance(found, Integral):
+            return f"{call} {found!r}; expected a whole number, an epoch."
         if found != right:
-            hint = _miscounts(*case).get(found)
-            return f"{call} {found:,}. {hint or f'Expected {right:,}.'}"
-    return ""
-
-
-def _whole(answer, case: tuple, call: str, first: tuple, right: int) -> int:
-    """Return what the reader's function gives for a case, if it is a whole number.
-
-    Raises:
-        Unanswered: it gives nothing in the first case.
-        Hint: it gives nothing in a later one, or no whole number.
-    """
-    try:
-        found = attempt(answer, *case)
-    except Unanswered:
-        if case is first:
-            raise
-        raise Hint(f"{call} nothing; expected {right:,}.") from None
-    if isinstance(found, bool) or not isinstance(found, Integral):
-        raise Hint(f"{call} {found!r}; expected a whole number.")
-    return int(found)
-
-
-TABLES: tuple[tuple[Table], ...] = (
-    (((0, 1), (1, 2), (0, 1), (0, 2)),),
-    (((0, 1), (1, 0), (2,), (1, 2), (2,)),),
-    (TABLE_I,),
-    (((0, 1, 2),) * 5,),
-)
-"""What the function of exercise 10.3 is called with: rows that repeat, in another order too, all different, all equal."""
-
-
-@exercise(
-    "10.3", "a function that takes a table and returns a number of different maps"
-)
-def maps_that_differ(answer) -> str:
-    for case in TABLES:
-        (table,) = case
-        right = len({frozenset(row) for row in table})
-        shown = "Table I" if table == TABLE_I else f"the table {table}"
-        found = _whole(answer, case, f"For {shown} it gives", TABLES[0], right)
-        if found == right:
-            continue
-        known = {
-            len(
-                {len(row) for row in table}
-            ): "Rows of one length may name different "
-            "maps. What do two maps of C3 need to have in common, to stay equal?",
-            len(
-                set(table)
-            ): "The order in a row means nothing: with equal kernels the sum is the same.",
-            len(
-                table
-            ): "That is the number of rows. Two rows that name the same maps give the same map.",
-        }
-        hint = known.get(found, f"Expected {right}.")
-        return f"For {shown} it gives {found}. {hint}"
+            hint = _mistakes(losses, patience).get(int(found), "")
+            return f"{call} {found}. {hint or f'Expected epoch {right}.'}"
     return ""

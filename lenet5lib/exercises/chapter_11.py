@@ -1,13 +1,12 @@
-"""Exercises of chapter 11: the RBF output."""
+"""Exercises of chapter 11: the connection table."""
 
 from __future__ import annotations
 
-import math
-from numbers import Real
+from numbers import Integral
 
 import numpy as np
 
-from lenet5lib import codes
+from lenet5lib import arithmetic
 from lenet5lib.exercises import (
     Hint,
     Number,
@@ -17,129 +16,161 @@ from lenet5lib.exercises import (
     number_exercise,
 )
 from lenet5lib.loops import plain
+from lenet5lib.spec import TABLE_I, Conv, Table
 
 
-@number_exercise("11.1", "a whole number of cells")
-def turned_cells() -> Number:
-    apart = int(codes.distances()[6, 8])
-    differ = apart // 4
+@number_exercise("11.1", "a number, to three decimals")
+def one_unit_of_s2() -> Number:
+    window = np.array([[0.2, 0.4], [-0.1, 0.3]])[np.newaxis]
+    coefficient, bias = 1.5, -0.4
+    squash = plain.scaled_tanh
+    total = plain.subsample(window, [coefficient], [bias]).item()
     return Number(
-        differ // 2 + 1,
+        squash(total).item(),
         {
-            differ: "Then F6 gives the code of the 8 itself. It is nearer before that.",
-            differ
-            // 2: "Then both are equally far, and the 8 is not yet the nearer of the two.",
-            differ
-            // 4: "Then the 6 is at 12 and the 8 still at 36. Compare the two distances.",
-            apart
-            // 2: "That is a distance. Each cell that is turned over adds 4 to that from the 6.",
-            apart: "That is the distance between the two codes. Each cell that differs counts 4.",
+            total: "That is the sum, before it is squashed.",
+            squash(
+                coefficient * window.mean() + bias
+            ).item(): "That takes the average of the window. Equation (11.2) takes its sum.",
+            squash(
+                coefficient * (window.sum() + bias)
+            ).item(): "The coefficient multiplies the window's sum alone; the bias is added after it.",
+            (
+                coefficient * squash(window.sum()) + bias
+            ).item(): "Squash last, when the bias has been added.",
+            squash(window.sum()).item()
+            * coefficient: "Squash last, and add the bias.",
+            np.tanh(
+                total
+            ).item(): "That is the plain tanh. The network's is stretched, equation (11.1).",
+            np.tanh(
+                2 * total / 3
+            ).item(): "The factor 1.7159 before the tanh is missing.",
         },
-        "With n cells turned over, how far is F6 from the 6, and how far from the 8?",
+        "Add up the window, multiply by the coefficient, add the bias, then squash by (11.1).",
+        tolerance=1e-3,
     )
 
 
-@number_exercise("11.2", "nats, to four decimals")
-def loss_by_hand() -> Number:
-    own, other, j = 3.0, 5.0, 4.0
-    distances = np.array([own, other, *8 * [60.0]])
-    right = plain.maximum_a_posteriori(distances, 0, j)
-    rubbish, label, wrong = (math.exp(own - y) for y in (j, own, other))
-    return Number(
-        right,
-        {
-            math.log(
-                label + wrong
-            ): "That is without rubbish. The sum has a term for it too.",
-            right
-            - own: "That is the logarithm alone. The label's distance is added to it.",
-            math.log(
-                rubbish + wrong
-            ): "The sum goes over all digits, that of the label too.",
-            math.log(
-                rubbish + label
-            ): "The digit at a distance of 5 is missing from the sum.",
-            own: "That is the first loss, (11.2). Equation (11.3) adds a logarithm, which is negative here.",
-            own
-            + (right - own)
-            / math.log(
-                10
-            ): "Take the natural logarithm, ln, not the one to base 10.",
-            math.exp(
-                -right
-            ): "That is the probability of the label. The loss is minus its logarithm.",
-        },
-        "Equation (11.3) with three terms in the sum; the other eight are too small to count.",
-        tolerance=3e-4,
-    )
-
-
-FAR = np.full(10, 2000.0)
-FAR.flags.writeable = False
-
-CASES = (
-    (np.array([12.0, 60, 60, 60, 60, 60, 12, 60, 60, 60]), 12.0),
-    (np.array([3.0, 7, 9, 4, 8, 6, 5, 7, 9, 8]), 5.0),
-    (np.array([1.0, 2, 1, 2, 1, 2, 1, 2, 1, 2]), 0.5),
-    (FAR, 12.0),
-    (FAR, 2000.0),
-    (FAR, 5000.0),
+LAYERS: tuple[tuple[Table, int, int], ...] = (
+    (TABLE_I, 5, 10),
+    (((0,), (0, 1)), 3, 4),
+    (((0, 1), (2,), (0, 3), (1, 2, 3)), 2, 7),
+    (((0, 1, 2), (0, 1, 2)), 1, 6),
 )
-"""Ten distances and a j: what the function of exercise 11.3 is called with. The last three leave only 0 in e^(−y)."""
+"""Table, side of the kernels and side of the output maps: what the function of exercise 11.2 is called with."""
+
+
+def _connections(table: Table, kernel_size: int, side: int) -> int:
+    """Return the connections of the layer, counted by the library."""
+    layer = Conv("C3", len(table), kernel_size, table=table)
+    in_side, in_maps = side + kernel_size - 1, 1 + max(map(max, table))
+    return arithmetic.connections(layer, (in_side, in_side, in_maps))
+
+
+def _miscounts(table: Table, kernel_size: int, side: int) -> dict[int, str]:
+    """Return what typical mistakes give, each with its hint."""
+    stops, cells, maps = side**2, kernel_size**2, len(table)
+    kernels = sum(map(len, table))
+    every = maps * (1 + max(map(max, table)))
+    return {
+        kernels * cells
+        + maps: "Those are the parameters. Each is used at every stop of the kernel.",
+        stops
+        * kernels
+        * cells: "That is without the biases. Every output has a connection to one.",
+        stops * (every * cells + maps): "That joins every map to every map.",
+        stops
+        * kernels
+        * (
+            cells + 1
+        ): "That has a bias for each kernel. There is one for each output map.",
+        stops
+        * (
+            kernels * cells + 1
+        ): "That has one bias in all. There is one for each output map.",
+        stops
+        * (
+            kernels * kernel_size + maps
+        ): "A kernel has as many cells as its side squared.",
+        side
+        * (
+            kernels * cells + maps
+        ): "An output map has as many stops as its side squared.",
+        stops
+        * (
+            maps * cells + maps
+        ): "That has one kernel for each row. A row has a kernel for each map that it names.",
+    }
 
 
 @exercise(
-    "11.3", "a function that takes ten distances and j and returns a probability"
+    "11.2",
+    "a function that takes a table, a kernel's side and an output map's side and returns a number of connections",
 )
-def rubbish(answer) -> str:
-    from lenet5lib import losses
-
-    for distances, j in CASES:
-        right = 1 - losses.posterior(distances[np.newaxis], j).sum()
-        shown = (
-            "ten distances of 2,000"
-            if distances is FAR
-            else f"{distances.tolist()}"
-        )
-        call = f"For {shown} and j = {j:g} it gives"
-        try:
-            found = attempt(answer, distances, j)
-        except Unanswered:
-            if distances is CASES[0][0]:
-                raise
-            raise Hint(f"{call} nothing; expected {right:.4f}.") from None
-        if np.ndim(found) or not isinstance(found, (Real, np.number, np.ndarray)):
-            return f"{call} {found!r}; expected one number, a probability."
-        if not np.isclose(found, right, atol=1e-6):
-            return (
-                f"{call} {found:.4g}. {_advice(distances, j, float(found), right)}"
-            )
+def connections_of_a_table(answer) -> str:
+    for case in LAYERS:
+        table, kernel_size, side = case
+        right = _connections(*case)
+        shown = "Table I" if table == TABLE_I else f"the table {table}"
+        call = f"For {shown}, kernels of {kernel_size} × {kernel_size} and output maps of {side} × {side} it gives"
+        found = _whole(answer, case, call, LAYERS[0], right)
+        if found != right:
+            hint = _miscounts(*case).get(found)
+            return f"{call} {found:,}. {hint or f'Expected {right:,}.'}"
     return ""
 
 
-def _advice(distances: np.ndarray, j: float, found: float, right: float) -> str:
-    """Return the hint for a wrong probability."""
-    if distances is FAR:
-        return (
-            f"Expected {right:.4f}. Numbers of 64 bits cannot hold e to the power −2,000. Draw the largest term out of all, "
-            "as the library does: multiply above and below by e to the smallest of the eleven distances."
-        )
-    powers, own = np.exp(-distances), math.exp(-j)
-    known = {
-        powers.sum() / (own + powers.sum()): "That is for being any of the digits. "
-        "Rubbish is the rest.",
-        own
-        / powers.sum(): "That lacks rubbish's own term below the line: the eleven must add up to 1.",
-        own: "Divide by the sum of all eleven terms, as in (11.4).",
-        own
-        + powers.sum(): "That is the sum below the line of (11.4). Above it stands rubbish's own term.",
-        (own + powers.sum()) / own: "That is upside down.",
-        math.exp(j)
-        / (
-            math.exp(j) + np.exp(distances).sum()
-        ): "The powers are negative: what is near gets the larger share.",
-    }
-    for wrong, hint in known.items():
-        if math.isclose(found, wrong, rel_tol=1e-6):
-            return hint
-    return f"Expected {right:.4f}."
+def _whole(answer, case: tuple, call: str, first: tuple, right: int) -> int:
+    """Return what the reader's function gives for a case, if it is a whole number.
+
+    Raises:
+        Unanswered: it gives nothing in the first case.
+        Hint: it gives nothing in a later one, or no whole number.
+    """
+    try:
+        found = attempt(answer, *case)
+    except Unanswered:
+        if case is first:
+            raise
+        raise Hint(f"{call} nothing; expected {right:,}.") from None
+    if isinstance(found, bool) or not isinstance(found, Integral):
+        raise Hint(f"{call} {found!r}; expected a whole number.")
+    return int(found)
+
+
+TABLES: tuple[tuple[Table], ...] = (
+    (((0, 1), (1, 2), (0, 1), (0, 2)),),
+    (((0, 1), (1, 0), (2,), (1, 2), (2,)),),
+    (TABLE_I,),
+    (((0, 1, 2),) * 5,),
+)
+"""What the function of exercise 11.3 is called with: rows that repeat, in another order too, all different, all equal."""
+
+
+@exercise(
+    "11.3", "a function that takes a table and returns a number of different maps"
+)
+def maps_that_differ(answer) -> str:
+    for case in TABLES:
+        (table,) = case
+        right = len({frozenset(row) for row in table})
+        shown = "Table I" if table == TABLE_I else f"the table {table}"
+        found = _whole(answer, case, f"For {shown} it gives", TABLES[0], right)
+        if found == right:
+            continue
+        known = {
+            len(
+                {len(row) for row in table}
+            ): "Rows of one length may name different "
+            "maps. What do two maps of C3 need to have in common, to stay equal?",
+            len(
+                set(table)
+            ): "The order in a row means nothing: with equal kernels the sum is the same.",
+            len(
+                table
+            ): "That is the number of rows. Two rows that name the same maps give the same map.",
+        }
+        hint = known.get(found, f"Expected {right}.")
+        return f"For {shown} it gives {found}. {hint}"
+    return ""

@@ -1,95 +1,145 @@
-"""Exercises of chapter 12: LeNet-5 of 1998."""
+"""Exercises of chapter 12: the RBF output."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from numbers import Real
 
-from lenet5lib import arithmetic
+import numpy as np
+
+from lenet5lib import codes
 from lenet5lib.exercises import (
+    Hint,
     Number,
+    Unanswered,
     attempt,
     exercise,
     number_exercise,
 )
-from lenet5lib.spec import LENET5_1998
+from lenet5lib.loops import plain
 
 
-@number_exercise("12.1", "a whole number of connections")
-def all_connected() -> Number:
-    full = LENET5_1998.change("C3", table=None)
-    rows = {network: arithmetic.table(network) for network in (LENET5_1998, full)}
-    total = {
-        network: sum(row.connections for row in table)
-        for network, table in rows.items()
-    }
-    kernels = sum(row.params for row in rows[full]) - sum(
-        row.params for row in rows[LENET5_1998]
-    )
-    macs = sum(row.macs for row in rows[full])
+@number_exercise("12.1", "a whole number of cells")
+def turned_cells() -> Number:
+    apart = int(codes.distances()[6, 8])
+    differ = apart // 4
     return Number(
-        total[full],
+        differ // 2 + 1,
         {
-            total[LENET5_1998]
-            + kernels: "Those are the parameters that C3 gains. Each is used at 100 positions.",
-            total[full]
-            - total[
-                LENET5_1998
-            ]: "That is what C3 gains. Add it to the paper's total.",
-            total[
-                LENET5_1998
-            ]: "That is the paper's network, with its table. Join all maps with all.",
-            macs: "Those are MACs. Connections count the bias too, and each value that subsampling adds.",
-            sum(
-                row.params for row in rows[full]
-            ): "Those are parameters. The question is for connections.",
+            differ: "Then F6 gives the code of the 8 itself. It is nearer before that.",
+            differ
+            // 2: "Then both are equally far, and the 8 is not yet the nearer of the two.",
+            differ
+            // 4: "Then the 6 is at 12 and the 8 still at 36. Compare the two distances.",
+            apart
+            // 2: "That is a distance. Each cell that is turned over adds 4 to that from the 6.",
+            apart: "That is the distance between the two codes. Each cell that differs counts 4.",
         },
-        "The table leaves out 36 kernels of 25 weights, each used at 10 · 10 positions.",
+        "With n cells turned over, how far is F6 from the 6, and how far from the 8?",
     )
 
 
-@number_exercise("12.2", "a number, to two decimals")
-def grey() -> Number:
-    low, high = LENET5_1998.scale
-    share = 102 / 255
+@number_exercise("12.2", "nats, to four decimals")
+def loss_by_hand() -> Number:
+    own, other, j = 3.0, 5.0, 4.0
+    distances = np.array([own, other, *8 * [60.0]])
+    right = plain.maximum_a_posteriori(distances, 0, j)
+    rubbish, label, wrong = (math.exp(own - y) for y in (j, own, other))
     return Number(
-        low + (high - low) * share,
+        right,
         {
-            share: "That is on the scale from 0 to 1. This network's goes from −0.1 to 1.175.",
-            high * share: "Background is not 0 but −0.1: start from there.",
-            low
-            + high * share: "The whole way from background to ink is 1.175 + 0.1.",
-            high
-            - (high - low)
-            * share: "That takes 255 for background. In the file 0 is background.",
-            low + (high - low) * 102 / 256: "The largest value is 255, not 256.",
+            math.log(
+                label + wrong
+            ): "That is without rubbish. The sum has a term for it too.",
+            right
+            - own: "That is the logarithm alone. The label's distance is added to it.",
+            math.log(
+                rubbish + wrong
+            ): "The sum goes over all digits, that of the label too.",
+            math.log(
+                rubbish + label
+            ): "The digit at a distance of 5 is missing from the sum.",
+            own: "That is the first loss, (12.2). Equation (12.3) adds a logarithm, which is negative here.",
+            own
+            + (right - own)
+            / math.log(
+                10
+            ): "Take the natural logarithm, ln, not the one to base 10.",
+            math.exp(
+                -right
+            ): "That is the probability of the label. The loss is minus its logarithm.",
         },
-        "Go 102/255 of the way from −0.1 to 1.175.",
-        tolerance=2e-3,
+        "Equation (12.3) with three terms in the sum; the other eight are too small to count.",
+        tolerance=3e-4,
     )
+
+
+FAR = np.full(10, 2000.0)
+FAR.flags.writeable = False
+
+CASES = (
+    (np.array([12.0, 60, 60, 60, 60, 60, 12, 60, 60, 60]), 12.0),
+    (np.array([3.0, 7, 9, 4, 8, 6, 5, 7, 9, 8]), 5.0),
+    (np.array([1.0, 2, 1, 2, 1, 2, 1, 2, 1, 2]), 0.5),
+    (FAR, 12.0),
+    (FAR, 2000.0),
+    (FAR, 5000.0),
+)
+"""Ten distances and a j: what the function of exercise 12.3 is called with. The last three leave only 0 in e^(−y)."""
 
 
 @exercise(
-    "12.3",
-    "a function that takes a list of sets of positions and returns the positions that are in every one",
+    "12.3", "a function that takes ten distances and j and returns a probability"
 )
-def wrong_in_all(answer) -> str:
-    sets = [{3, 5, 8, 9}, {5, 8, 11}, {2, 5, 8, 9}]
-    found = attempt(answer, sets)
-    if not isinstance(found, Collection) or isinstance(found, (str, dict)):
-        return f"It returns {found!r}; expected a set of positions."
-    right = set.intersection(*sets)
-    known = [
-        (
-            set.union(*sets),
-            "Those are wrong in at least one of them. The question is for all.",
-        ),
-        (sets[0] & sets[1], "That compares only the first two."),
-        (sets[0] & sets[-1], "That compares only the first and the last."),
-        (right ^ set.union(*sets), "Those are wrong in some and right in others."),
-    ]
-    for wrong, hint in known:
-        if set(found) == wrong and wrong != right:
-            return hint
-    if set(found) != right:
-        return f"For {sets} it gives {sorted(found)}. Which positions are in all three?"
+def rubbish(answer) -> str:
+    from lenet5lib import losses
+
+    for distances, j in CASES:
+        right = 1 - losses.posterior(distances[np.newaxis], j).sum()
+        shown = (
+            "ten distances of 2,000"
+            if distances is FAR
+            else f"{distances.tolist()}"
+        )
+        call = f"For {shown} and j = {j:g} it gives"
+        try:
+            found = attempt(answer, distances, j)
+        except Unanswered:
+            if distances is CASES[0][0]:
+                raise
+            raise Hint(f"{call} nothing; expected {right:.4f}.") from None
+        if np.ndim(found) or not isinstance(found, (Real, np.number, np.ndarray)):
+            return f"{call} {found!r}; expected one number, a probability."
+        if not np.isclose(found, right, atol=1e-6):
+            return (
+                f"{call} {found:.4g}. {_advice(distances, j, float(found), right)}"
+            )
     return ""
+
+
+def _advice(distances: np.ndarray, j: float, found: float, right: float) -> str:
+    """Return the hint for a wrong probability."""
+    if distances is FAR:
+        return (
+            f"Expected {right:.4f}. Numbers of 64 bits cannot hold e to the power −2,000. Draw the largest term out of all, "
+            "as the library does: multiply above and below by e to the smallest of the eleven distances."
+        )
+    powers, own = np.exp(-distances), math.exp(-j)
+    known = {
+        powers.sum() / (own + powers.sum()): "That is for being any of the digits. "
+        "Rubbish is the rest.",
+        own
+        / powers.sum(): "That lacks rubbish's own term below the line: the eleven must add up to 1.",
+        own: "Divide by the sum of all eleven terms, as in (12.4).",
+        own
+        + powers.sum(): "That is the sum below the line of (12.4). Above it stands rubbish's own term.",
+        (own + powers.sum()) / own: "That is upside down.",
+        math.exp(j)
+        / (
+            math.exp(j) + np.exp(distances).sum()
+        ): "The powers are negative: what is near gets the larger share.",
+    }
+    for wrong, hint in known.items():
+        if math.isclose(found, wrong, rel_tol=1e-6):
+            return hint
+    return f"Expected {right:.4f}."

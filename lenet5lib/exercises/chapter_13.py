@@ -1,93 +1,95 @@
-"""Exercises of chapter 13: one change at a time."""
+"""Exercises of chapter 13: LeNet-5 of 1998."""
 
 from __future__ import annotations
 
-from math import comb
+from collections.abc import Collection
 
-import numpy as np
-
+from lenet5lib import arithmetic
 from lenet5lib.exercises import (
     Number,
     attempt,
     exercise,
     number_exercise,
 )
-from lenet5lib.recipe import OneCycle
+from lenet5lib.spec import LENET5_1998
 
 
-@number_exercise("13.1", "a learning rate, to five decimals")
-def in_the_cycle() -> Number:
-    cycle = OneCycle(0.004, 20, end=0)
-    steps = np.array([16_500, 3_000])
-    down, up = (float(rate) for rate in cycle.rates(steps, 1000, []))
-    share = (16.5 / 20 - 0.3) / (1 - 0.3)
+@number_exercise("13.1", "a whole number of connections")
+def all_connected() -> Number:
+    full = LENET5_1998.change("C3", table=None)
+    rows = {network: arithmetic.table(network) for network in (LENET5_1998, full)}
+    total = {
+        network: sum(row.connections for row in table)
+        for network, table in rows.items()
+    }
+    kernels = sum(row.params for row in rows[full]) - sum(
+        row.params for row in rows[LENET5_1998]
+    )
+    macs = sum(row.macs for row in rows[full])
     return Number(
-        down,
+        total[full],
         {
-            0.004: "That is the peak. After 16½ epochs the rate has been falling for a long time.",
-            0.004
-            * (
-                1 - share
-            ): "That goes straight down. Equation (13.5) goes down along a cosine.",
-            0.004
-            * (1 + np.cos(np.pi * 16.5 / 20))
-            / 2: "That falls from the first step. Take the share of the rise "
-            "off, above and below the line.",
-            up: "That is on the way up. After 16½ epochs it is on the way down.",
-            0.004 - down: "That is how far it has fallen.",
+            total[LENET5_1998]
+            + kernels: "Those are the parameters that C3 gains. Each is used at 100 positions.",
+            total[full]
+            - total[
+                LENET5_1998
+            ]: "That is what C3 gains. Add it to the paper's total.",
+            total[
+                LENET5_1998
+            ]: "That is the paper's network, with its table. Join all maps with all.",
+            macs: "Those are MACs. Connections count the bias too, and each value that subsampling adds.",
+            sum(
+                row.params for row in rows[full]
+            ): "Those are parameters. The question is for connections.",
         },
-        "Put θ = 16.5/20 and θ₀ = 6/20 into equation (13.5).",
-        tolerance=1e-2,
+        "The table leaves out 36 kernels of 25 weights, each used at 10 · 10 positions.",
     )
 
 
-@number_exercise("13.2", "a probability, to three decimals")
-def coins() -> Number:
-    ways = [comb(20, heads) for heads in range(21)]
-    at_most_6 = sum(ways[:7]) / 2**20
+@number_exercise("13.2", "a number, to two decimals")
+def grey() -> Number:
+    low, high = LENET5_1998.scale
+    share = 102 / 255
     return Number(
-        2 * at_most_6,
+        low + (high - low) * share,
         {
-            at_most_6: "That is one side. As far from even to the other side counts too.",
-            2
-            * ways[6]
-            / 2
-            ** 20: "That is exactly 6 and exactly 14. Outcomes that are further from even count too.",
-            ways[6]
-            / 2**20: "That is exactly 6. Fewer, and the other side, count too.",
-            1
-            - at_most_6: "That is the probability of more than 6. The question is for outcomes as uneven as this.",
-            6
-            / 20: "That is a share of the coins. The question is how often coins would fall as unevenly.",
+            share: "That is on the scale from 0 to 1. This network's goes from −0.1 to 1.175.",
+            high * share: "Background is not 0 but −0.1: start from there.",
+            low
+            + high * share: "The whole way from background to ink is 1.175 + 0.1.",
+            high
+            - (high - low)
+            * share: "That takes 255 for background. In the file 0 is background.",
+            low + (high - low) * 102 / 256: "The largest value is 255, not 256.",
         },
-        "Twenty fair coins: how often do 6 or fewer, or 14 or more, show heads? The 40 say nothing.",
-        tolerance=1e-2,
+        "Go 102/255 of the way from −0.1 to 1.175.",
+        tolerance=2e-3,
     )
 
 
 @exercise(
     "13.3",
-    "a function that takes two boolean arrays (networks, digits) and returns a number for each digit",
+    "a function that takes a list of sets of positions and returns the positions that are in every one",
 )
-def terms(answer) -> str:
-    before = np.array([[1, 1, 0, 0, 1], [1, 0, 0, 0, 1]], bool)
-    after = np.array([[0, 1, 0, 1, 1], [0, 0, 0, 1, 0], [0, 1, 0, 1, 0]], bool)
-    found = attempt(answer, before, after)
-    right = after.mean(axis=0) - before.mean(axis=0)
-    if np.shape(found) != right.shape:
-        return f"It returns {found!r}; expected {len(right)} numbers, one for each digit."
-    found = np.asarray(found, float)
+def wrong_in_all(answer) -> str:
+    sets = [{3, 5, 8, 9}, {5, 8, 11}, {2, 5, 8, 9}]
+    found = attempt(answer, sets)
+    if not isinstance(found, Collection) or isinstance(found, (str, dict)):
+        return f"It returns {found!r}; expected a set of positions."
+    right = set.intersection(*sets)
     known = [
-        (-right, "That is before minus after. A change for the better is below 0."),
         (
-            after.sum(axis=0) - before.sum(axis=0),
-            "Those are numbers of networks. Equation (13.12) has shares of them, since it divides by the number of seeds.",
+            set.union(*sets),
+            "Those are wrong in at least one of them. The question is for all.",
         ),
-        (after.mean(axis=0), "Those are the shares after the change alone."),
+        (sets[0] & sets[1], "That compares only the first two."),
+        (sets[0] & sets[-1], "That compares only the first and the last."),
+        (right ^ set.union(*sets), "Those are wrong in some and right in others."),
     ]
     for wrong, hint in known:
-        if np.allclose(found, wrong):
+        if set(found) == wrong and wrong != right:
             return hint
-    if not np.allclose(found, right):
-        return f"For {before.tolist()} and {after.tolist()} it gives {found.tolist()}. Take the mean over networks."
+    if set(found) != right:
+        return f"For {sets} it gives {sorted(found)}. Which positions are in all three?"
     return ""

@@ -1,106 +1,93 @@
-"""Exercises of chapter 14: speed."""
+"""Exercises of chapter 14: one change at a time."""
 
 from __future__ import annotations
 
-import math
+from math import comb
 
 import numpy as np
 
-from lenet5lib import arithmetic
-from lenet5lib.exercises import Number, attempt, exercise, number_exercise
-from lenet5lib.spec import LENET5
+from lenet5lib.exercises import (
+    Number,
+    attempt,
+    exercise,
+    number_exercise,
+)
+from lenet5lib.recipe import OneCycle
 
 
-@number_exercise("14.1", "FLOP/byte, to one decimal")
-def intensity() -> Number:
-    from lenet5lib import speed
-
-    batch = 256
-    count, moved, right = speed.work(LENET5, batch).loc["F6"]
-    layer, inputs = LENET5["F6"], (LENET5["C5"].units,)
-    weights = 4 * arithmetic.params(layer, inputs)
+@number_exercise("14.1", "a learning rate, to five decimals")
+def in_the_cycle() -> Number:
+    cycle = OneCycle(0.004, 20, end=0)
+    steps = np.array([16_500, 3_000])
+    down, up = (float(rate) for rate in cycle.rates(steps, 1000, []))
+    share = (16.5 / 20 - 0.3) / (1 - 0.3)
     return Number(
-        right,
+        down,
         {
-            count / moved: "A MAC is two operations, a product and a sum.",
-            4
-            * right: "That is operations for each number. A float32 number has 4 bytes.",
-            2 * count / (moved - weights): "The parameters have to be read too.",
+            0.004: "That is the peak. After 16½ epochs the rate has been falling for a long time.",
+            0.004
+            * (
+                1 - share
+            ): "That goes straight down. Equation (14.5) goes down along a cosine.",
+            0.004
+            * (1 + np.cos(np.pi * 16.5 / 20))
+            / 2: "That falls from the first step. Take the share of the rise "
+            "off, above and below the line.",
+            up: "That is on the way up. After 16½ epochs it is on the way down.",
+            0.004 - down: "That is how far it has fallen.",
+        },
+        "Put θ = 16.5/20 and θ₀ = 6/20 into equation (14.5).",
+        tolerance=1e-2,
+    )
+
+
+@number_exercise("14.2", "a probability, to three decimals")
+def coins() -> Number:
+    ways = [comb(20, heads) for heads in range(21)]
+    at_most_6 = sum(ways[:7]) / 2**20
+    return Number(
+        2 * at_most_6,
+        {
+            at_most_6: "That is one side. As far from even to the other side counts too.",
             2
-            * count
-            / batch
-            / (
-                (moved - weights) / batch + weights
-            ): "That is for one digit. With more digits, the weights are read once for all.",
+            * ways[6]
+            / 2
+            ** 20: "That is exactly 6 and exactly 14. Outcomes that are further from even count too.",
+            ways[6]
+            / 2**20: "That is exactly 6. Fewer, and the other side, count too.",
+            1
+            - at_most_6: "That is the probability of more than 6. The question is for outcomes as uneven as this.",
+            6
+            / 20: "That is a share of the coins. The question is how often coins would fall as unevenly.",
         },
-        "Equation (14.1): M is 256 · 84 · 120, and Q is 4 bytes for each input, output and parameter.",
-        tolerance=4e-3,
-    )
-
-
-@number_exercise("14.2", "vector instructions")
-def vector_instructions() -> Number:
-    width, group = 8, 16
-    _, inputs, (rows, columns, channels) = next(
-        found for found in arithmetic.walk(LENET5) if found[0].name == "C3"
-    )
-    weights = channels * inputs[2] * LENET5["C3"].kernel_size ** 2
-    vectors = rows * columns * group // width
-    right = weights * vectors
-    return Number(
-        right,
-        {
-            right
-            * width: "That is one instruction for each product. Each takes 8.",
-            weights
-            * rows
-            * columns: "That is with 16 products in an instruction. These registers hold 8 numbers.",
-            right
-            // group: "That is for one digit. The group has 16, side by side in a row.",
-            right
-            // inputs[
-                2
-            ]: "C3 reads six channels. Each of its output channels has six kernels of 25 weights.",
-            weights
-            * rows
-            * math.ceil(columns / width)
-            * group: "With the examples innermost a row is 160 numbers, 20 full vectors, and no remainder is left.",
-        },
-        "Each of C3's weights is multiplied by 10 rows of 10 · 16 numbers, 8 of them with one instruction.",
+        "Twenty fair coins: how often do 6 or fewer, or 14 or more, show heads? The 40 say nothing.",
+        tolerance=1e-2,
     )
 
 
 @exercise(
-    "14.3", "a function that takes n and p and returns how many times as fast"
+    "14.3",
+    "a function that takes two boolean arrays (networks, digits) and returns a number for each digit",
 )
-def amdahl(answer) -> str:
-    cases = [(2, 0.9), (4, 0.9), (4, 0.5), (1, 0.3), (16, 1.0)]
-    right = np.array([1 / ((1 - f) + f / n) for n, f in cases])
-    found = np.array([float(attempt(answer, n, f)) for n, f in cases])
+def terms(answer) -> str:
+    before = np.array([[1, 1, 0, 0, 1], [1, 0, 0, 0, 1]], bool)
+    after = np.array([[0, 1, 0, 1, 1], [0, 0, 0, 1, 0], [0, 1, 0, 1, 0]], bool)
+    found = attempt(answer, before, after)
+    right = after.mean(axis=0) - before.mean(axis=0)
+    if np.shape(found) != right.shape:
+        return f"It returns {found!r}; expected {len(right)} numbers, one for each digit."
+    found = np.asarray(found, float)
     known = [
+        (-right, "That is before minus after. A change for the better is below 0."),
         (
-            [n for n, _ in cases],
-            "Only the part p is shared. The rest takes as long as before.",
+            after.sum(axis=0) - before.sum(axis=0),
+            "Those are numbers of networks. Equation (14.12) has shares of them, since it divides by the number of seeds.",
         ),
-        (
-            [(1 - f) + f / n for n, f in cases],
-            "That is the time that is left. The old time over the new one is how many times as fast.",
-        ),
-        (
-            [1 / (f + (1 - f) / n) for n, f in cases],
-            "There p and 1 − p have changed places: p is the part that the threads share.",
-        ),
-        (
-            [1 + f * (n - 1) for n, f in cases],
-            "That adds up speeds. Add up times: 1 − p for the one part, p / n for the other.",
-        ),
+        (after.mean(axis=0), "Those are the shares after the change alone."),
     ]
     for wrong, hint in known:
         if np.allclose(found, wrong):
             return hint
     if not np.allclose(found, right):
-        return (
-            f"For n = 2 and p = 0.9 it gives {found[0]:g}. Of a time of 1, the part of 0.1 stays and that of 0.9 is halved, "
-            f"so 0.55 is left: {right[0]:.3f} times as fast."
-        )
+        return f"For {before.tolist()} and {after.tolist()} it gives {found.tolist()}. Take the mean over networks."
     return ""

@@ -3,7 +3,7 @@
 The functions of `forward`, `backward` and `update` are written with names for what is fixed while a network runs: the
 kernel's size, the stride, the number of examples in a group. `specialise` gives these names their values. The compiler then
 knows how often an inner loop turns, writes it out, and fills the processor's vectors. Without numba the copy runs as plain
-Python, with the same results up to rounding. Chapter 14 is about what this brings.
+Python, with the same results up to rounding. Chapter 15 is about what this brings.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def convolve(x, w, b, reads, y):
         reads: (maps out, maps in), 1 where map m reads map n, else 0.
         y: (maps out, rows, columns · B), the result.
 
-    Source: chapter 2, equation (2.1); with a table, chapter 10, equation (10.3).
+    Source: chapter 2, equation (2.1); with a table, chapter 11, equation (11.3).
     """
     for m in range(y.shape[0]):
         y[m] = b[m]
@@ -94,7 +94,7 @@ def subsample(x, w, b, y):
         w, b: (maps,), the coefficient and the bias of each map.
         y: (maps, rows // KH, columns // KW · B), the result.
 
-    Source: the 1998 paper, section II.B, layer S2; chapter 10, equation (10.2).
+    Source: the 1998 paper, section II.B, layer S2; chapter 11, equation (11.2).
     """
     for m in range(y.shape[0]):
         for r in range(y.shape[1]):
@@ -147,7 +147,7 @@ def rbf(x, codes, y):
         codes: (units, inputs).
         y: (B, units), the result, each 0 or more.
 
-    Source: the 1998 paper, equation (7); chapter 11, equation (11.1).
+    Source: the 1998 paper, equation (7); chapter 12, equation (12.1).
     """
     for k in range(y.shape[0]):
         for i in range(y.shape[1]):
@@ -182,7 +182,7 @@ def hyperbolic(y):
 def scaled_tanh(y):
     """y = 1.7159 · tanh(2y / 3), in place: the 1998 paper's squashing function.
 
-    Source: the 1998 paper, equation (6) and appendix A; chapter 10, equation (10.1).
+    Source: the 1998 paper, equation (6) and appendix A; chapter 11, equation (11.1).
     """
     for i in range(y.size):
         y[i] = F(AMPLITUDE) * tanh(F(SLOPE) * y[i])
@@ -251,7 +251,7 @@ def cross_entropy(z, labels, smoothing):
 def maximum_likelihood(y, labels, j):
     """Σ_k y[k, label]: the distance from the code of the label; `j` is not read.
 
-    Source: the 1998 paper, equation (8); chapter 11, equation (11.2).
+    Source: the 1998 paper, equation (8); chapter 12, equation (12.2).
     """
     loss = F(0)
     for k in range(y.shape[0]):
@@ -265,7 +265,7 @@ def maximum_a_posteriori(y, labels, j):
 
     The label's distance is taken into the sum, so that no large number is added and subtracted again.
 
-    Source: the 1998 paper, equation (9); chapter 11, equation (11.3).
+    Source: the 1998 paper, equation (9); chapter 12, equation (12.3).
     """
     loss = F(0)
     for k in range(y.shape[0]):

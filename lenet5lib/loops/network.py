@@ -2,7 +2,7 @@
 
 A batch is divided into groups of examples that stand side by side in memory, and the groups into lanes, whose gradients are
 added in a fixed order. Threads share the lanes. So the result is the same to the last bit for any number of threads.
-Weights come and go in the layout of Keras; nothing here needs TensorFlow. Chapter 14 is about the speed.
+Weights come and go in the layout of Keras; nothing here needs TensorFlow. Chapter 15 is about the speed.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Each function allocates, pads and calls a function of `forward`, `backward` or `update` with B = 1. Keras stores maps as
 (height, width, maps): `x.transpose(2, 0, 1)` brings them to the order of the loops, `w.transpose(3, 2, 0, 1)` does so with
-kernels. Chapters 2 to 5, 8, 10, 11 and 13 call these functions.
+kernels. Chapters 2 to 5, 9, 11, 12 and 14 call these functions.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def convolve(
     Raises:
         ValueError: shapes that do not fit, a window larger than its input, or a table that names a map that is not there.
 
-    Source: chapter 2, equation (2.1); with a table, chapter 10, equation (10.3).
+    Source: chapter 2, equation (2.1); with a table, chapter 11, equation (11.3).
 
     >>> convolve([[[1, 2, 3], [4, 5, 6]]], [[[[1, 0], [0, -1]]]], [0])
     array([[[-4., -4.]]])
@@ -129,7 +129,7 @@ def subsample(
     Raises:
         ValueError: shapes that do not fit.
 
-    Source: the 1998 paper, section II.B, layer S2; chapter 10, equation (10.2).
+    Source: the 1998 paper, section II.B, layer S2; chapter 11, equation (11.2).
 
     >>> subsample([[[1, 3], [5, 7]]], w=[0.5], b=[1])
     array([[[9.]]])
@@ -175,7 +175,7 @@ def rbf(x: np.ndarray, codes: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: shapes that do not fit.
 
-    Source: the 1998 paper, equation (7); chapter 11, equation (11.1).
+    Source: the 1998 paper, equation (7); chapter 12, equation (12.1).
 
     >>> rbf([1, -1], codes=[[1, -1], [-1, -1], [0, 0]])
     array([0., 4., 2.])
@@ -223,7 +223,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 def scaled_tanh(x: np.ndarray) -> np.ndarray:
     """Return the squashing function of the 1998 paper, f(x) = 1.7159 · tanh(2x / 3).
 
-    Source: the 1998 paper, equation (6) and appendix A; chapter 10, equation (10.1).
+    Source: the 1998 paper, equation (6) and appendix A; chapter 11, equation (11.1).
 
     >>> scaled_tanh([-1.0, 0.0, 1.0]).round(4)
     array([-1.,  0.,  1.])
