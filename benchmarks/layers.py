@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from lenet5lib import arithmetic, speed
+from lenet5lib import arithmetic
 from lenet5lib.arithmetic import Shape
 from lenet5lib.loops import backward, forward, network, update
 from lenet5lib.loops.compiled import specialise
 from lenet5lib.loops.plan import AT_ONCE
 from lenet5lib.spec import Architecture, Conv, Layer, pair
+from lenet5lib.studies import roofline
 
 
 def layer_functions(
@@ -28,17 +29,19 @@ def layer_functions(
         return _convolution_functions(layer, inputs, group)
     sizes = {"B": group, "F": np.float32}
     x, g = (
-        speed.random_array(group, prod(inputs)),
-        speed.random_array(group, layer.units),
+        roofline.random_array(group, prod(inputs)),
+        roofline.random_array(group, layer.units),
     )
     w, b = (
-        speed.random_array(prod(inputs), layer.units),
-        speed.random_array(layer.units),
+        roofline.random_array(prod(inputs), layer.units),
+        roofline.random_array(layer.units),
     )
     ahead = specialise(forward.dense, U=gcd(prod(inputs), AT_ONCE), **sizes)
     weights = specialise(backward.dense_weights, U=gcd(group, AT_ONCE), **sizes)
     back = specialise(backward.dense_inputs, **sizes)
-    y, gx, dw, db = (speed.aligned(np.zeros_like(array)) for array in (g, x, w, b))
+    y, gx, dw, db = (
+        roofline.aligned(np.zeros_like(array)) for array in (g, x, w, b)
+    )
     return {
         "forward": lambda: ahead(x, w, b, y),
         "weights": lambda: weights(x, g, dw, db),
@@ -51,20 +54,23 @@ def _convolution_functions(
 ) -> dict[str, Callable[[], Any]]:
     """Return what `layer_functions` does, for a convolution."""
     rows, columns, outs = arithmetic.output_shape(layer, inputs)
-    height, width, ins = speed.padded_shape(layer, inputs)
-    sizes = speed.loop_constants(layer, group)
+    height, width, ins = roofline.padded_shape(layer, inputs)
+    sizes = roofline.loop_constants(layer, group)
     kw, sw = sizes["KW"], sizes["SW"]
     x, gx = (
-        speed.random_array(ins, height, width * group),
-        speed.random_array(ins, height, width * group),
+        roofline.random_array(ins, height, width * group),
+        roofline.random_array(ins, height, width * group),
     )
-    g, y = (speed.random_array(outs, rows, columns * group) for _ in range(2))
-    wide = speed.random_array(
+    g, y = (roofline.random_array(outs, rows, columns * group) for _ in range(2))
+    wide = roofline.random_array(
         outs, rows, ((columns - 1) * sw + 1 + 2 * (kw - 1)) * group
     )
-    w, b = speed.random_array(outs, ins, sizes["KH"], kw), speed.random_array(outs)
+    w, b = (
+        roofline.random_array(outs, ins, sizes["KH"], kw),
+        roofline.random_array(outs),
+    )
     reads = np.ones((outs, ins), np.int64)
-    dw, db = (speed.aligned(np.zeros_like(array)) for array in (w, b))
+    dw, db = (roofline.aligned(np.zeros_like(array)) for array in (w, b))
     ahead = specialise(forward.convolve, **sizes)
     weights = specialise(backward.convolve_weights, **sizes)
     back = specialise(backward.convolve_inputs, **sizes)
@@ -88,7 +94,9 @@ def layer_rates(
         Layer name to `kind`; `keras` and `loops`, each with `intensity` in FLOP/byte and `gflops`, forward; and
         `microseconds` of the loops for one group, with those of the two gradients; the first layer has none of its input.
     """
-    counts = {n: speed.work(architecture, n) for n in (batch_size, network.GROUP)}
+    counts = {
+        n: roofline.work(architecture, n) for n in (batch_size, network.GROUP)
+    }
     found: dict[str, dict[str, Any]] = {}
     for layer, inputs, _ in arithmetic.walk(architecture):
         if layer.name not in counts[batch_size].index:
@@ -96,8 +104,8 @@ def layer_rates(
         functions = layer_functions(layer, inputs)
         if not found:
             del functions["inputs"]
-        taken = {name: speed.seconds(run) for name, run in functions.items()}
-        by_keras = speed.seconds(_by_tensorflow(layer, inputs, batch_size))
+        taken = {name: roofline.seconds(run) for name, run in functions.items()}
+        by_keras = roofline.seconds(_by_tensorflow(layer, inputs, batch_size))
         times = {
             "keras": (by_keras, batch_size),
             "loops": (taken["forward"], network.GROUP),
@@ -120,12 +128,12 @@ def _by_tensorflow(layer: Any, inputs: Shape, batch_size: int) -> Callable[[], A
     import tensorflow as tf
 
     if not isinstance(layer, Conv):
-        left = tf.constant(speed.random_array(batch_size, prod(inputs)))
-        right = tf.constant(speed.random_array(prod(inputs), layer.units))
+        left = tf.constant(roofline.random_array(batch_size, prod(inputs)))
+        right = tf.constant(roofline.random_array(prod(inputs), layer.units))
         return lambda: tf.matmul(left, right)[0, 0].numpy()
-    values = tf.constant(speed.random_array(batch_size, *inputs))
+    values = tf.constant(roofline.random_array(batch_size, *inputs))
     size = (*pair(layer.kernel_size), inputs[2], layer.maps)
-    kernel, strides = tf.constant(speed.random_array(*size)), pair(layer.stride)
+    kernel, strides = tf.constant(roofline.random_array(*size)), pair(layer.stride)
     padding = layer.padding.upper()
     return lambda: tf.nn.conv2d(values, kernel, strides, padding)[
         0, 0, 0, 0
@@ -136,9 +144,9 @@ def adam_seconds(numbers: int) -> float:
     """Measure one step of Adam over so many numbers, by the loops in one thread."""
     run = specialise(update.adam, F=np.float32)
     w, g, decayed = (
-        speed.random_array(numbers),
-        speed.random_array(numbers),
-        speed.random_array(numbers),
+        roofline.random_array(numbers),
+        roofline.random_array(numbers),
+        roofline.random_array(numbers),
     )
-    state, now = abs(speed.random_array(2, numbers)), np.zeros(3, np.float32)
-    return speed.seconds(lambda: run(w, state, decayed, g, 0, numbers, now))
+    state, now = abs(roofline.random_array(2, numbers)), np.zeros(3, np.float32)
+    return roofline.seconds(lambda: run(w, state, decayed, g, 0, numbers, now))

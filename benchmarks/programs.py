@@ -120,8 +120,8 @@ def _fit(
 def article(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
     """Train as the article's script does."""
     versions = use_tensorflow(options.threads)
-    from lenet5lib.article import keep_best
-    from lenet5lib.models import ArticleModel
+    from lenet5lib.models.build import ArticleModel
+    from lenet5lib.studies.article import keep_best
 
     pixels = {
         part: digits[f"x_{part}"][..., np.newaxis] / 255.0
@@ -139,7 +139,7 @@ def keras_fit(
     """Train the functional model with Keras's `fit`."""
     versions = use_tensorflow(options.threads)
     from lenet5lib import models
-    from lenet5lib.data import prepare
+    from lenet5lib.data.mnist import prepare
     from lenet5lib.spec import LENET5
 
     pixels = {part: prepare(digits[f"x_{part}"]) for part in ("train", "val")}
@@ -160,10 +160,11 @@ class _Reached(Exception):
 
 def _train(digits: dict, options: argparse.Namespace, **asked: Any) -> Epochs:
     """Train with the library in a temporary folder and return the epochs of its record."""
-    from lenet5lib import records, training
-    from lenet5lib.data import Digits, Splits
+    from lenet5lib import records
+    from lenet5lib.data.mnist import Digits, Splits
     from lenet5lib.loops import network
     from lenet5lib.spec import LENET5
+    from lenet5lib.training import loop
 
     network.limit_threads(options.threads)
     train, val = (
@@ -180,7 +181,7 @@ def _train(digits: dict, options: argparse.Namespace, **asked: Any) -> Epochs:
 
         asked |= {"epochs": options.epochs, "seed": SEED, "report": stop}
         with contextlib.suppress(_Reached):
-            training.train(LENET5, splits, folder, **asked)
+            loop.train(LENET5, splits, folder, **asked)
         record = records.read(folder)
     options.versions = record.sessions[-1]["versions"]
     epochs = []
@@ -194,7 +195,7 @@ def loops(
     digits: dict, options: argparse.Namespace, engine: str = "loops", **recipe: Any
 ) -> dict[str, Any]:
     """Train with the library, by default with its loops."""
-    from lenet5lib.recipe import Recipe
+    from lenet5lib.training.recipe import Recipe
 
     asked = {"recipe": Recipe(options.batch_size, **recipe), "engine": engine}
     epochs = _train(digits, options, **asked)
@@ -209,7 +210,7 @@ def loops_1_thread(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
 
 def loops_distorted(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
     """Train with the library's loops on digits distorted anew for each epoch, and average the weights."""
-    from lenet5lib.recipe import Distortion
+    from lenet5lib.training.recipe import Distortion
 
     bent = Distortion(
         translation=1,
@@ -325,9 +326,11 @@ def torch_compiled(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
 def limit(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
     """Measure the machine's large matrix product in GFLOP/s, by NumPy and by TensorFlow."""
     versions = use_tensorflow(options.threads)
-    from lenet5lib import speed
+    from lenet5lib.studies import roofline
 
-    rates = {by: 1e-9 * speed.matrix_rate(by=by) for by in ("numpy", "tensorflow")}
+    rates = {
+        by: 1e-9 * roofline.matrix_rate(by=by) for by in ("numpy", "tensorflow")
+    }
     return {"gflops": rates, "versions": versions}
 
 
@@ -336,12 +339,12 @@ def layers(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
     versions = use_tensorflow(1)
     import layers as single
 
-    from lenet5lib import speed
     from lenet5lib.spec import LENET5
+    from lenet5lib.studies import roofline
 
     numbers = {
-        "gflops": 1e-9 * speed.matrix_rate(by="tensorflow"),
-        "gigabytes_per_second": 1e-9 * speed.memory_rate(),
+        "gflops": 1e-9 * roofline.matrix_rate(by="tensorflow"),
+        "gigabytes_per_second": 1e-9 * roofline.memory_rate(),
         "layers": single.layer_rates(LENET5),
         "adam_microseconds": 1e6 * single.adam_seconds(PARAMETERS),
     }

@@ -52,9 +52,9 @@ COLUMNS = (
 def flop() -> int:
     """Return the FLOP of one training image."""
     # Imported here because numba comes with it, for which a refused option should not wait.
-    from lenet5lib import speed
+    from lenet5lib.studies import roofline
 
-    return speed.training_flop(speed.macs(LENET5))
+    return roofline.training_flop(roofline.macs(LENET5))
 
 
 def limit(answers: list[dict[str, Any]]) -> dict[str, Any] | None:

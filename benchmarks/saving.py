@@ -19,8 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import load
 
-from lenet5lib import data, files, records, spec, training
-from lenet5lib.recipe import Recipe
+from lenet5lib import data, files, records, spec
+from lenet5lib.training import loop
+from lenet5lib.training.recipe import Recipe
 
 LONG = 200
 
@@ -35,7 +36,7 @@ def timed(save, *arguments) -> float:
 def measure(splits: data.Splits, batch_size: int, epochs: int) -> list[dict]:
     """Return for each epoch its seconds and those of the two saves."""
     taken: list[dict] = []
-    save_best, save_last = training._save_best, training._save_last
+    save_best, save_last = loop._save_best, loop._save_last
     seconds = [0.0]
 
     def best_timed(*arguments) -> None:
@@ -54,12 +55,12 @@ def measure(splits: data.Splits, batch_size: int, epochs: int) -> list[dict]:
         names = "saving", "saving at 200", "saving at 200, also best"
         taken.append(dict(zip(names, (short, longest, best), strict=True)))
 
-    training._save_best, training._save_last = best_timed, last_timed
+    loop._save_best, loop._save_last = best_timed, last_timed
     with tempfile.TemporaryDirectory() as folder:
         side = Path(folder) / "side"
         side.mkdir()
         try:
-            run = training.train(
+            run = loop.train(
                 spec.LENET5,
                 splits,
                 Path(folder) / "run",
@@ -68,7 +69,7 @@ def measure(splits: data.Splits, batch_size: int, epochs: int) -> list[dict]:
                 report=None,
             )
         finally:
-            training._save_best, training._save_last = save_best, save_last
+            loop._save_best, loop._save_last = save_best, save_last
     return [
         {"epoch": line["seconds"], **saves}
         for line, saves in zip(run.record.epochs, taken, strict=True)

@@ -20,8 +20,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import load
 import run
 
-from lenet5lib import data, files, speedrun
+from lenet5lib import data, files
 from lenet5lib.loops import network
+from lenet5lib.studies import speedrun
 
 GOAL = 0.99
 

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from lenet5lib import __version__, arithmetic, spec
 
 if TYPE_CHECKING:
-    from lenet5lib import recipe, records
+    from lenet5lib import records
+    from lenet5lib.training import recipe
 
 
 def describe(options: argparse.Namespace) -> None:
@@ -36,9 +37,9 @@ def train(options: argparse.Namespace) -> None:
     splits = data.divide(dataset, options.all_digits, options.small)
 
     # What trains is loaded after the data, so that a wrong file is named at once.
-    from lenet5lib import training
+    from lenet5lib.training import loop
 
-    run = training.train(
+    run = loop.train(
         spec.ARCHITECTURES[options.architecture],
         splits,
         options.run_dir,
@@ -59,7 +60,7 @@ def train(options: argparse.Namespace) -> None:
 
 def _recipe(options: argparse.Namespace) -> recipe.Recipe:
     """Return the hyperparameters that the command line asks for."""
-    from lenet5lib import recipe
+    from lenet5lib.training import recipe
 
     rate, epochs = options.learning_rate, options.epochs
     if options.schedule == "one-cycle":
@@ -87,10 +88,10 @@ def experiment(options: argparse.Namespace) -> None:
 
     dataset = data.load_digits(options.data or "auto")
 
-    from lenet5lib import experiments
+    import one_change
 
     if options.only:
-        experiments.run_one(
+        one_change.run_one(
             options.only,
             options.run_dir,
             dataset,
@@ -105,7 +106,7 @@ def experiment(options: argparse.Namespace) -> None:
         child += ["--data", str(options.data)]
     if options.small:
         child += ["--small", *map(str, options.small)]
-    experiments.run(
+    one_change.run(
         options.run_dir,
         dataset,
         rungs=options.rung,
@@ -123,7 +124,7 @@ def speedrun(options: argparse.Namespace) -> None:
 
     splits = data.split(data.load_digits(options.data or "auto"))
 
-    from lenet5lib import speedrun
+    from lenet5lib.studies import speedrun
 
     accuracies, times = [], []
     for seed in range(options.seeds):
@@ -142,7 +143,8 @@ def speedrun(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Print the best weights' error on the test digits, with its interval."""
-    from lenet5lib import checkpoint, data, evaluation, training
+    from lenet5lib import data, evaluation
+    from lenet5lib.training import checkpoint, loop
 
     name = checkpoint.LAST if options.last else checkpoint.BEST
     record = checkpoint.read_record(options.run_dir / name)
@@ -157,7 +159,7 @@ def evaluate(options: argparse.Namespace) -> None:
                 f"{', with other digits' if dataset.source == record.source else ''}. "
                 "Name the file of test digits with --data."
             )
-    model = training.load(options.run_dir, name, options.engine)
+    model = loop.load(options.run_dir, name, options.engine)
     result = evaluation.evaluate(model, dataset.test)
     epoch = len(record.epochs) if options.last else record.best["epoch"]
     print(f"Trained on {record.source}, epoch {epoch}; tested on {dataset.source}.")
@@ -168,19 +170,22 @@ def predict(options: argparse.Namespace) -> None:
     """Print the digit that the network sees in each image, and the ten probabilities."""
     import numpy as np
 
-    from lenet5lib import images
+    from lenet5lib.data import pictures
 
     # The network is loaded after the images, so that a wrong one is named at once.
-    digits = np.stack([images.read_digit(path) for path in options.images])
+    digits = np.stack([pictures.read_digit(path) for path in options.images])
 
-    from lenet5lib import evaluation, export, records, training
+    import export
+
+    from lenet5lib import evaluation, records
+    from lenet5lib.training import loop
 
     if options.run_dir is None:
         path = export.recorded()
     else:
         record = records.read(options.run_dir)
-        path = options.run_dir / training.weights_to_use(record)
-    model = training.load(path.parent, path.name, options.engine)
+        path = options.run_dir / loop.weights_to_use(record)
+    model = loop.load(path.parent, path.name, options.engine)
     probabilities = evaluation.predict(model, digits)
     print(export.about(path)["text"])
     for path, row in zip(options.images, probabilities, strict=True):
@@ -470,7 +475,7 @@ def command(record: records.Record, run_dir: str, width: int | None = None) -> s
     Raises:
         ValueError: a recipe for which the command line has no words.
     """
-    from lenet5lib import recipe
+    from lenet5lib.training import recipe
 
     config = record.config
     built = spec.Architecture.from_dict(config["architecture"])

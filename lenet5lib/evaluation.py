@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from lenet5lib.data import CLASSES, Digits
+from lenet5lib.data.mnist import CLASSES, Digits
 from lenet5lib.loops.network import Network
-from lenet5lib.losses import probabilities
-from lenet5lib.recipe import Distortion, Recipe
 from lenet5lib.records import (
     TEST_METRICS,
     Record,
@@ -28,6 +26,8 @@ from lenet5lib.records import (
     result_name,
 )
 from lenet5lib.spec import require_size
+from lenet5lib.training.losses import probabilities
+from lenet5lib.training.recipe import Distortion, Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -433,7 +433,7 @@ def evaluate(
     Raises:
         ValueError: several looks without a distortion, or a number that is not positive.
     """
-    from lenet5lib import distortions
+    from lenet5lib.training import augment
 
     require_size("looks", looks)
     if looks == 1:
@@ -444,7 +444,7 @@ def evaluate(
             "since all looks would be alike. Give that of the training."
         )
     total = sum(
-        predict(model, distortions.distort(digits.images, distortion, 0, look))
+        predict(model, augment.distort(digits.images, distortion, 0, look))
         for look in range(1, looks + 1)
     )
     return Evaluation(total / looks, digits.labels)

@@ -1,6 +1,6 @@
 """The record of a run: what was trained, on which data, with which versions, and what came of it, as JSON.
 
-A record is enough to redraw a run's curves without TensorFlow and without the data. `training` writes it; `plots` and
+A record is enough to redraw a run's curves without TensorFlow and without the data. `loop` writes it; `plots` and
 the book read it.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 FORMAT = 1
 NAME = "record.json"
 TEST = "test.json"
-"""What a run got wrong on the test digits, beside its record; `experiments` writes it, `evaluation` reads it."""
+"""What a run got wrong on the test digits, beside its record; `one_change` writes it, `evaluation` reads it."""
 RECORDED = Path(str(importlib.resources.files("lenet5lib"))) / "recorded"
 """The package's own folder of what the book cites: recorded runs, and benchmarks as JSON."""
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")

@@ -6,7 +6,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from lenet5lib import checkpoint, data, records
+from lenet5lib import data, records
+from lenet5lib.training import checkpoint
 
 TRAIN, TEST = 600, 60
 

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from lenet5lib import article, checkpoint
-from lenet5lib.data import Digits, Splits
-from lenet5lib.models import ArticleLeNet5, ArticleModel
+from lenet5lib.data.mnist import Digits, Splits
+from lenet5lib.models.build import ArticleLeNet5, ArticleModel
+from lenet5lib.studies import article
+from lenet5lib.training import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "book/from_tensorflow_2_4.md").read_text(encoding="utf-8")

@@ -11,24 +11,18 @@ import numpy as np
 import pytest
 import small
 
-from lenet5lib import (
-    checkpoint,
-    files,
-    keras_engine,
-    models,
-    records,
-    training,
-)
-from lenet5lib.checkpoint import BEST, LAST, CheckpointError
-from lenet5lib.recipe import USUAL, Recipe
+from lenet5lib import files, models, records
 from lenet5lib.spec import LENET5, LENET5_32, Architecture, Conv, Dense
+from lenet5lib.training import checkpoint, keras_engine, loop
+from lenet5lib.training.checkpoint import BEST, LAST, CheckpointError
+from lenet5lib.training.recipe import USUAL, Recipe
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> training.Run:
+def run(tmp_path_factory) -> loop.Run:
     """A run of two epochs; tests leave its folder as it is."""
     folder = tmp_path_factory.mktemp("checkpoint") / "run"
-    return training.train(LENET5, small.splits(), folder, epochs=2, report=None)
+    return loop.train(LENET5, small.splits(), folder, epochs=2, report=None)
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ import sys
 import time
 from pathlib import Path
 
+import export
 import numpy as np
 import pytest
 import small
 from PIL import Image
 
-from lenet5lib import checkpoint, cli, data, export, records
+from lenet5lib import cli, data, records
+from lenet5lib.training import checkpoint
 
 COMMANDS = ("describe", "train", "experiment", "evaluate", "predict", "plot")
 OPTIONS = ["--learning-rate", "0.005", "--batch-size", "16"]
@@ -697,12 +699,12 @@ def test_a_picture_that_cannot_be_written_is_refused(call, finished, tmp_path, o
 
 
 def test_an_interrupt_says_how_to_go_on(call, place, tmp_path, monkeypatch):
-    from lenet5lib import training
+    from lenet5lib.training import loop
 
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "train", interrupt)
+    monkeypatch.setattr(loop, "train", interrupt)
     done = call(
         "train",
         "--data",
@@ -721,7 +723,7 @@ def test_an_interrupt_says_how_to_go_on(call, place, tmp_path, monkeypatch):
 
 def test_the_command_line_offers_what_recipes_know():
     """It repeats their words, since it answers without NumPy and TensorFlow."""
-    from lenet5lib import recipe
+    from lenet5lib.training import recipe
 
     train = next(
         action.choices["train"]
@@ -736,10 +738,10 @@ def test_the_command_line_offers_what_recipes_know():
 @pytest.fixture
 def short(monkeypatch):
     """The experiment is a ladder of one rung of one epoch."""
-    from lenet5lib import ladder
+    from lenet5lib.studies import ablation
 
-    rung = ladder.Rung("short", ladder.Variant("short", epochs=1))
-    monkeypatch.setattr(ladder, "RUNGS", (rung,))
+    rung = ablation.Rung("short", ablation.Variant("short", epochs=1))
+    monkeypatch.setattr(ablation, "RUNGS", (rung,))
 
 
 def test_an_experiment_is_trained_skipped_and_copied(call, short, place, tmp_path):
@@ -771,11 +773,11 @@ def test_an_experiment_is_trained_skipped_and_copied(call, short, place, tmp_pat
 def test_an_experiments_jobs_get_the_options_of_their_command(
     call, short, place, tmp_path, monkeypatch
 ):
-    from lenet5lib import experiments
+    import one_change
 
     asked = []
     monkeypatch.setattr(
-        experiments, "_in_processes", lambda *arguments: asked.append(arguments)
+        one_change, "_in_processes", lambda *arguments: asked.append(arguments)
     )
     options = ["--data", place / "letters.npz", "--run-dir", tmp_path]
     options += ["--small", 40, 20, "--seeds", 7, "--jobs", 3]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lenet5lib import codes
+from lenet5lib.lenet1998 import codes
 
 TRANSCRIBED = """
  0111110 0000000 0011100 0110110 1100011 1100011 1100011 1100011 0110110 0011100 0000000 0000000

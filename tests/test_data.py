@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lenet5lib import data
-from lenet5lib.data import DataError, Dataset, Digits
+from lenet5lib.data.mnist import DataError, Dataset, Digits
 
 NAMED = os.environ.get("LENET5_MNIST", "")
 

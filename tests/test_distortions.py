@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from lenet5lib import data, distortions
-from lenet5lib.recipe import AFFINE, Distortion
+from lenet5lib import data
+from lenet5lib.training import augment
+from lenet5lib.training.recipe import AFFINE, Distortion
 
 BENT = Distortion(2, 0.1, 0.1, 0.2, rotation=10, elastic=1.0)
 
@@ -19,7 +20,7 @@ def images() -> np.ndarray:
 
 
 def distort(images, distortion, seed=0, epoch=1):
-    return distortions.distort(images, distortion, seed, epoch)
+    return augment.distort(images, distortion, seed, epoch)
 
 
 def test_no_distortion_leaves_every_pixel(images):
@@ -45,7 +46,7 @@ def test_what_a_digit_becomes_does_not_depend_on_those_after_it(images):
 
 
 def test_a_second_group_is_distorted_in_its_own_way(images, monkeypatch):
-    monkeypatch.setattr(distortions, "AT_ONCE", 150)
+    monkeypatch.setattr(augment, "AT_ONCE", 150)
     same = np.repeat(images[:1], 300, axis=0)
     made = distort(same, BENT)
     assert (made[:150] != made[150:]).any()
@@ -126,8 +127,8 @@ def test_rotation_keeps_the_ink_and_turns_it():
 
 def test_elastic_displacements_have_the_deviation_and_the_smoothness_asked():
     noise = np.random.default_rng(0).integers(0, 256, (2, 400, 28, 28), np.uint8)
-    smooth = distortions._smoothing(28, Distortion(elastic=1.5, smoothness=4))
-    moved = distortions.displacements(noise, smooth, smooth)
+    smooth = augment._smoothing(28, Distortion(elastic=1.5, smoothness=4))
+    moved = augment.displacements(noise, smooth, smooth)
     down, across = moved
     assert moved.dtype == np.float32
     assert down.std() == pytest.approx(1.5, rel=0.05)
@@ -138,7 +139,7 @@ def test_elastic_displacements_have_the_deviation_and_the_smoothness_asked():
     assert near == pytest.approx(np.exp(-(4**2) / (4 * 4**2)), abs=0.05)
 
 
-def sampled(images, y, x, module=distortions) -> np.ndarray:
+def sampled(images, y, x, module=augment) -> np.ndarray:
     """Return images read at these positions (n, height, width), which are left as they are."""
     framed, made = module._frame(images), np.empty(images.shape, np.uint8)
     for n, frame in enumerate(framed):
@@ -249,16 +250,16 @@ def test_images_are_those_that_the_recorded_runs_were_trained_on(distortion):
 
 
 def test_noise_is_drawn_as_single_bytes():
-    shape = (2, distortions.AT_ONCE, 3, 5)
-    noise = distortions._noise(np.random.default_rng(1), shape[2:])
+    shape = (2, augment.AT_ONCE, 3, 5)
+    noise = augment._noise(np.random.default_rng(1), shape[2:])
     expected = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     np.testing.assert_array_equal(noise, expected)
 
 
 def fresh_module():
-    """Return the module `distortions`, imported a second time."""
+    """Return the module `augment`, imported a second time."""
     spec = importlib.util.spec_from_file_location(
-        "fresh_distortions", distortions.__file__
+        "fresh_distortions", augment.__file__
     )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -290,17 +291,15 @@ def test_compiled_programs_that_cannot_be_kept_are_no_error(images, monkeypatch)
         return lambda function: ("compiled", function)
 
     monkeypatch.setattr(numba, "njit", njit)
-    assert distortions._compiled(len) == ("compiled", len)
+    assert augment._compiled(len) == ("compiled", len)
 
 
 def test_neither_threads_nor_parts_change_the_result(images, monkeypatch):
-    monkeypatch.setattr(distortions, "AT_ONCE", 70)
+    monkeypatch.setattr(augment, "AT_ONCE", 70)
     made = []
     for threads, in_cache in ((1, 100), (4, 100), (3, 17)):
-        monkeypatch.setattr(
-            distortions.os, "cpu_count", lambda count=threads: count
-        )
-        monkeypatch.setattr(distortions, "IN_CACHE", in_cache)
+        monkeypatch.setattr(augment.os, "cpu_count", lambda count=threads: count)
+        monkeypatch.setattr(augment, "IN_CACHE", in_cache)
         made.append(distort(images, BENT))
     np.testing.assert_array_equal(made[1], made[0])
     np.testing.assert_array_equal(made[2], made[0])

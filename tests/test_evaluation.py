@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from lenet5lib import data, distortions, evaluation, models, records
-from lenet5lib.data import Digits
+from lenet5lib import data, evaluation, models, records
+from lenet5lib.data.mnist import Digits
 from lenet5lib.evaluation import (
     Evaluation,
     McNemar,
@@ -21,9 +21,10 @@ from lenet5lib.evaluation import (
     mcnemar,
     paired_bootstrap,
 )
-from lenet5lib.recipe import Distortion
 from lenet5lib.records import Record, RecordError
 from lenet5lib.spec import LENET5
+from lenet5lib.training import augment
+from lenet5lib.training.recipe import Distortion
 
 
 def answers(labels, predictions, confidence=0.6):
@@ -400,8 +401,7 @@ def test_several_looks_are_the_mean_of_the_answers_to_distorted_copies():
     once = evaluation.evaluate(model, digits)
     found = evaluation.evaluate(model, digits, 3, distortion)
     copies = [
-        distortions.distort(digits.images, distortion, 0, look)
-        for look in (1, 2, 3)
+        augment.distort(digits.images, distortion, 0, look) for look in (1, 2, 3)
     ]
     outputs = [model(data.prepare(images)).numpy() for images in copies]
     assert found.probabilities == pytest.approx(np.mean(outputs, axis=0), abs=1e-5)

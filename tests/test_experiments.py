@@ -13,26 +13,20 @@ import time
 from pathlib import Path
 
 import numpy as np
+import one_change
 import pytest
 import small
 
-from lenet5lib import (
-    checkpoint,
-    cli,
-    data,
-    distortions,
-    experiments,
-    ladder,
-    records,
-    training,
-)
-from lenet5lib.checkpoint import LAST
-from lenet5lib.ladder import Rung, Variant
+from lenet5lib import cli, data, records
 from lenet5lib.loops import network
-from lenet5lib.recipe import Distortion, Recipe
 from lenet5lib.records import TEST
 from lenet5lib.spec import LENET5
-from lenet5lib.training import RunError
+from lenet5lib.studies import ablation
+from lenet5lib.studies.ablation import Rung, Variant
+from lenet5lib.training import augment, checkpoint, loop
+from lenet5lib.training.checkpoint import LAST
+from lenet5lib.training.loop import RunError
+from lenet5lib.training.recipe import Distortion, Recipe
 
 FEW, MORE = (40, 20), (500, 50)
 RELU = LENET5.with_hidden_activation("relu")
@@ -46,14 +40,14 @@ NAMES = ["first/seed-0", "rate-0.002/seed-0", "rate-0.02/seed-0", "second/seed-0
 @pytest.fixture
 def short(monkeypatch):
     """The experiment is a ladder of two rungs of two epochs."""
-    monkeypatch.setattr(ladder, "RUNGS", RUNGS)
+    monkeypatch.setattr(ablation, "RUNGS", RUNGS)
 
 
 def run(folder: Path, **options) -> list[str]:
     """Train in this process, one seed and few digits if nothing else is said; return what was reported."""
     said = []
     options = {"seeds": 1, "small": FEW, "report": said.append, **options}
-    experiments.run(folder, small.dataset(), **options)
+    one_change.run(folder, small.dataset(), **options)
     return said
 
 
@@ -71,7 +65,7 @@ def trained(tmp_path_factory) -> Path:
     """The short ladder, one seed, trained in one go; tests leave the folder as it is."""
     folder = tmp_path_factory.mktemp("experiments") / "whole"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ladder, "RUNGS", RUNGS)
+        patch.setattr(ablation, "RUNGS", RUNGS)
         said = run(folder)
     starts = [line for line in said if line.startswith("Run ")]
     assert said[0] == "4 runs, 0 of them finished."
@@ -96,7 +90,7 @@ def test_every_run_is_an_ordinary_training_in_a_folder_of_its_own(
     for name in NAMES:
         assert small.leftovers(trained / name) <= {TEST}
     splits = data.split(small.dataset()).small(*FEW)
-    training.train(
+    loop.train(
         RELU,
         splits,
         tmp_path,
@@ -110,7 +104,7 @@ def test_every_run_is_an_ordinary_training_in_a_folder_of_its_own(
 
 def test_what_is_finished_is_skipped(short, folder, monkeypatch):
     before = contents(folder)
-    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(loop, "train", None)
     assert run(folder) == ["4 runs, 4 of them finished."]
     assert run(folder, rungs=["second"]) == ["3 runs, 3 of them finished."]
     # Several jobs would be started with a command that cannot be: none is.
@@ -155,7 +149,7 @@ def test_the_test_digits_are_read_for_what_was_chosen_alone(trained):
 def test_a_test_result_is_what_the_last_weights_get_wrong(trained, name):
     """Of `second` these are the averaged weights, though the file holds the others."""
     place, digits = trained / name / "seed-0", small.dataset().test
-    model = training.load_model(place, LAST)
+    model = loop.load_model(place, LAST)
     outputs = np.concatenate(
         [model(data.prepare(digits.images[n : n + 7])) for n in range(0, 60, 7)]
     )
@@ -181,9 +175,7 @@ def test_a_test_result_is_what_the_last_weights_get_wrong(trained, name):
 def test_a_test_result_is_written_once(short, folder, monkeypatch):
     path = folder / "first/seed-0" / TEST
     path.write_text("kept")
-    experiments.train(
-        FIRST, 0, path.parent, small.dataset(), small=FEW, report=None
-    )
+    one_change.train(FIRST, 0, path.parent, small.dataset(), small=FEW, report=None)
     assert run(folder) == ["4 runs, 4 of them finished."]
     assert path.read_text() == "kept"
 
@@ -197,12 +189,12 @@ def test_several_looks_are_read_beside_one_without_training_again(
         "moved", distortion=distortion, learning_rate=0.002, epochs=4
     )
     both = (Rung("moved", moved), Rung("looks", moved, looks=3))
-    monkeypatch.setattr(ladder, "RUNGS", both[:1])
+    monkeypatch.setattr(ablation, "RUNGS", both[:1])
     run(folder, small=MORE)
     place = folder / "moved/seed-0"
     before = contents(place)
-    monkeypatch.setattr(ladder, "RUNGS", both)
-    monkeypatch.setattr(training, "_Loop", None)
+    monkeypatch.setattr(ablation, "RUNGS", both)
+    monkeypatch.setattr(loop, "_Loop", None)
     said = run(folder, small=MORE, keep=tmp_path / "kept")
     assert said[0] == "1 runs, 0 of them finished."
     assert run(folder, small=MORE) == ["1 runs, 1 of them finished."]
@@ -213,10 +205,10 @@ def test_several_looks_are_read_beside_one_without_training_again(
     assert kept.keys() == {records.NAME, TEST, "test-3-looks.json"}
     assert kept["test-3-looks.json"] == after["test-3-looks.json"]
     test = small.dataset().test
-    model = training.load_model(place, LAST)
+    model = loop.load_model(place, LAST)
     chances = 0.0
     for look in (1, 2, 3):
-        copies = distortions.distort(test.images, distortion, 0, look)
+        copies = augment.distort(test.images, distortion, 0, look)
         chances += model(data.prepare(copies)).numpy()
     answers = chances.argmax(axis=1)
     result = json.loads(after["test-3-looks.json"])
@@ -231,7 +223,7 @@ def test_a_test_result_that_is_missing_is_made_up_for_without_training(
 ):
     place = folder / "second/seed-0"
     (place / TEST).unlink()
-    monkeypatch.setattr(training, "_Loop", None)
+    monkeypatch.setattr(loop, "_Loop", None)
     said = run(folder)
     assert said[:2] == ["4 runs, 3 of them finished.", "Run 1 of 1: second/seed-0"]
     assert said[-1] == f"Finished: {place} holds 2 epochs, 2 asked for."
@@ -272,7 +264,7 @@ def test_a_folder_of_another_configuration_is_refused_with_the_field(
     folder, monkeypatch
 ):
     other = FIRST.changed("first", batch_size=10)
-    monkeypatch.setattr(ladder, "RUNGS", (Rung("one", other), RUNGS[1]))
+    monkeypatch.setattr(ablation, "RUNGS", (Rung("one", other), RUNGS[1]))
     before = contents(folder)
     with pytest.raises(RunError) as refused:
         run(folder)
@@ -303,7 +295,7 @@ def test_finished_is_a_run_of_this_configuration_with_all_its_epochs(
     splits = data.split(small.dataset()).small(*FEW)
 
     def finished(variant=FIRST, seed=0, looks=(1,), splits=splits):
-        return experiments.finished(variant, seed, place, looks, splits)
+        return one_change.finished(variant, seed, place, looks, splits)
 
     assert finished()
     assert not finished(seed=1)
@@ -340,7 +332,7 @@ def test_one_run_is_trained_by_its_name_with_the_threads_that_it_is_given(
     short, trained, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(network, "_limit", [])
-    experiments.run_one("second/seed-0", tmp_path, small.dataset(), 3, FEW)
+    one_change.run_one("second/seed-0", tmp_path, small.dataset(), 3, FEW)
     session = records.read(tmp_path / "second/seed-0").sessions[0]
     assert session["threads"] == network.thread_count() == 3
     small.assert_same_run(tmp_path / "second/seed-0", trained / "second/seed-0")
@@ -352,7 +344,7 @@ def test_one_run_is_trained_by_its_name_with_the_threads_that_it_is_given(
     assert all(line.startswith("second/seed-0: Epoch ") for line in printed)
     for name in ("second/seed-5", "second", "third/seed-0"):
         with pytest.raises(ValueError, match="run is") as refused:
-            experiments.run_one(name, tmp_path, small.dataset(), 1, FEW)
+            one_change.run_one(name, tmp_path, small.dataset(), 1, FEW)
         known = str(refused.value)
         assert known.startswith(f"run is {name!r}; expected one of first/seed-0, ")
         assert "second/seed-4" in known
@@ -434,7 +426,7 @@ def test_a_job_that_fails_is_named_the_others_stop_and_none_begins(
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 THREADS = str(max(1, (os.cpu_count() or 1) // 2))
 SMALL = ["--small", "300", "50", "--seeds", "1"]
-CHOSEN_AMONG = next(rung for rung in ladder.RUNGS if rung.tried)
+CHOSEN_AMONG = next(rung for rung in ablation.RUNGS if rung.tried)
 """A rung of the book's that has variants: three short trainings."""
 REAL = [f"{one.name}/seed-0" for one in (*CHOSEN_AMONG.tried, CHOSEN_AMONG.chosen)]
 
@@ -568,7 +560,7 @@ def test_a_process_refuses_a_run_that_is_none_in_one_line(place, tmp_path):
     printed, errors = process.communicate(timeout=900)
     assert process.returncode == 1
     (line,) = errors.splitlines()
-    first = ladder.RUNGS[0].chosen.name
+    first = ablation.RUNGS[0].chosen.name
     assert line.startswith(
         f"error: run is 'article/seed-1'; expected one of {first}/seed-0"
     )
@@ -581,10 +573,10 @@ def assert_nobody_trains(folder: Path) -> None:
     begun = [path.parent for path in folder.rglob(LAST)]
     assert begun
     for run_dir in begun:
-        with training.files.locked(run_dir) as alone:
+        with loop.files.locked(run_dir) as alone:
             assert alone
         checkpoint.read_record(run_dir / LAST)
-        training.load_model(run_dir, LAST)
+        loop.load_model(run_dir, LAST)
 
 
 @posix

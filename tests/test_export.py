@@ -6,25 +6,16 @@ import json
 import re
 from pathlib import Path
 
+import export
 import numpy as np
 import pytest
+from export import ExportError
 
-from lenet5lib import (
-    arithmetic,
-    checkpoint,
-    data,
-    export,
-    keras_engine,
-    ladder,
-    models,
-    optimizers,
-    plots,
-    records,
-    spec,
-)
-from lenet5lib.export import ExportError
-from lenet5lib.recipe import Recipe
+from lenet5lib import arithmetic, data, models, plots, records, spec
 from lenet5lib.spec import LENET5, LENET5_32, Architecture, Conv, Pool
+from lenet5lib.studies import ablation
+from lenet5lib.training import checkpoint, keras_engine
+from lenet5lib.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 STATIC = ROOT / "book/_static"
@@ -270,12 +261,12 @@ def test_averaged_weights_are_exported_whether_the_optimizer_is_saved_or_not(
     moved = model.get_weights()
     path = tmp_path / checkpoint.LAST
     if not with_optimizer:
-        optimizers.take_average(model)
+        lenet1998_optimizer.take_average(model)
     checkpoint.save(model, record, path, with_optimizer)
     architecture, weights, about = export.from_checkpoint(path)
     assert architecture == TODAYS
     assert "averaged weights of epoch 4, the last" in about["text"]
-    optimizers.take_average(model)
+    lenet1998_optimizer.take_average(model)
     for mine, average, own in zip(weights, model.get_weights(), moved, strict=True):
         np.testing.assert_array_equal(mine, average)
         assert (average != own).all()
@@ -298,7 +289,7 @@ def test_one_network_of_chapter_13_is_recorded_and_it_is_the_one_that_is_used():
     weights = [*(records.RECORDED / experiment).rglob("*.weights.h5")]
     assert weights == [export.recorded()]
     assert weights[0].parent.name == "seed-0"
-    assert weights[0].parent.parent.name == ladder.FINAL.name
+    assert weights[0].parent.parent.name == ablation.FINAL.name
 
 
 def test_of_the_best_run_the_weights_that_its_record_asks_for_are_used(tmp_path):

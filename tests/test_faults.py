@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import small
 
-from lenet5lib import checkpoint, cli, files, records, spec, training
-from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
+from lenet5lib import cli, files, records, spec
+from lenet5lib.training import checkpoint, loop
+from lenet5lib.training.checkpoint import BEST, LAST, PREVIOUS
 
 resource = pytest.importorskip(
     "resource", reason="limits, mounts and signals of POSIX"
@@ -83,7 +84,7 @@ def assert_nothing_lost(
         checkpoint.read_record(run_dir / BEST)
     if earlier:
         assert len(checkpoint.read_record(run_dir / LAST).epochs) == 2
-        training.load_model(run_dir)
+        loop.load_model(run_dir)
     else:
         assert not (run_dir / LAST).exists()
 
@@ -348,7 +349,7 @@ def test_a_process_killed_at_any_moment_loses_nothing(tmp_path, engine, usual):
         done = reached
         assert 0 <= done - len(records.read(run_dir).epochs) <= 1
         assert len(checkpoint.read_record(run_dir / BEST).epochs) <= done + 1
-        training.load_network(run_dir)
+        loop.load_network(run_dir)
     whole = tmp_path / "whole"
     assert cli.main([*command(tmp_path, run_dir, epochs), *chosen]) == 0
     assert cli.main([*command(tmp_path, whole, epochs), *chosen]) == 0
@@ -383,7 +384,7 @@ def test_a_record_that_cannot_be_written_is_written_by_the_next_start(
     place, tmp_path, monkeypatch
 ):
     """The disk may fill up between the checkpoint and the record, even in the last epoch."""
-    write = training.files.write
+    write = loop.files.write
 
     def full(path: Path, contents: bytes) -> None:
         if path.name == records.NAME and b'"epoch": 4' in contents:
@@ -391,10 +392,10 @@ def test_a_record_that_cannot_be_written_is_written_by_the_next_start(
         write(path, contents)
 
     fill(tmp_path, place / "two")
-    monkeypatch.setattr(training.files, "write", full)
-    splits = training.data.split(training.data.read(place / "digits.npz"))
+    monkeypatch.setattr(loop.files, "write", full)
+    splits = loop.data.split(loop.data.read(place / "digits.npz"))
     with pytest.raises(checkpoint.CheckpointError) as refused:
-        training.train(spec.LENET5, splits, tmp_path, epochs=EPOCHS, report=None)
+        loop.train(spec.LENET5, splits, tmp_path, epochs=EPOCHS, report=None)
     assert (
         f"could not save {tmp_path / records.NAME}: No space left on device."
         in str(refused.value)

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet5lib import data, distortions, evaluation, initial, spec, training
-from lenet5lib.recipe import AFFINE, INITIAL, Distortion
+from lenet5lib import data, evaluation, spec
+from lenet5lib.loops import initial
+from lenet5lib.training import augment, loop
+from lenet5lib.training.recipe import AFFINE, INITIAL, Distortion
 
 GOLDEN = Path(__file__).with_name("golden.json")
 KINDS = {
@@ -50,7 +52,7 @@ def orders() -> dict[str, str]:
     """The order of the images, for three seeds and three epochs."""
     return {
         f"seed {seed}, epoch {epoch}": checksum(
-            training.epoch_order(seed, epoch, 55_000)
+            loop.epoch_order(seed, epoch, 55_000)
         )
         for seed in (0, 1, 2)
         for epoch in (1, 2, 3)
@@ -60,7 +62,7 @@ def orders() -> dict[str, str]:
 def distorted() -> dict[str, str]:
     """One batch distorted, each kind alone and all together."""
     return {
-        name: checksum(distortions.distort(batch(), kind, seed=3, epoch=2))
+        name: checksum(augment.distort(batch(), kind, seed=3, epoch=2))
         for name, kind in KINDS.items()
     }
 
@@ -95,10 +97,10 @@ def test_errors() -> dict[str, int]:
     """The test errors of every recorded network whose weights are kept."""
     test = data.load_digits(report=lambda line: None).test
     found = {}
-    for path in sorted(training.records.RECORDED.rglob("*.weights.h5")):
-        model = training.load(path.parent, path.name)
+    for path in sorted(loop.records.RECORDED.rglob("*.weights.h5")):
+        model = loop.load(path.parent, path.name)
         predictions = evaluation.predict(model, test.images).argmax(axis=1)
-        name = path.parent.relative_to(training.records.RECORDED).as_posix()
+        name = path.parent.relative_to(loop.records.RECORDED).as_posix()
         found[name] = int((predictions != test.labels).sum())
     return found
 

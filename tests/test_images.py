@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from lenet5lib import data, images
-from lenet5lib.images import ImageError
+from lenet5lib import data
+from lenet5lib.data import pictures
+from lenet5lib.data.pictures import ImageError
 
 NAMED = os.environ.get("LENET5_MNIST", "")
 SIZES = [(20, 20), (28, 28), (64, 48), (200, 300), (900, 600)]
@@ -45,7 +46,7 @@ def drawing(
 def read(image, tmp_path, name="digit.png", **options):
     path = tmp_path / name
     image.save(path, **options)
-    return images.read_digit(path)
+    return pictures.read_digit(path)
 
 
 def ink_box(digit):
@@ -173,8 +174,8 @@ def test_faint_noise_on_the_paper_does_not_enlarge_the_digit(tmp_path):
 
 
 def test_a_digit_already_in_mnists_form_hardly_changes():
-    once = images.to_mnist_form(np.asarray(drawing((300, 300)), np.float32))
-    again = images.to_mnist_form(once.astype(np.float32))
+    once = pictures.to_mnist_form(np.asarray(drawing((300, 300)), np.float32))
+    again = pictures.to_mnist_form(once.astype(np.float32))
     assert np.abs(again.astype(int) - once).mean() < 2
 
 
@@ -189,7 +190,7 @@ def test_a_single_dot_is_a_digit_too(tmp_path):
 def refusal(path):
     """Return the text with which `read_digit` refuses a file."""
     with pytest.raises(ImageError) as caught:
-        images.read_digit(path)
+        pictures.read_digit(path)
     return str(caught.value)
 
 
@@ -263,7 +264,7 @@ def mnist():
 def test_mnists_own_digits_come_back_nearly_unchanged(mnist):
     digits = mnist.images[:500]
     found = np.stack(
-        [images.to_mnist_form(digit.astype(np.float32)) for digit in digits]
+        [pictures.to_mnist_form(digit.astype(np.float32)) for digit in digits]
     )
     differences = np.abs(found.astype(int) - digits).mean(axis=(1, 2))
     assert np.median(differences) < 1
@@ -288,8 +289,8 @@ def test_mnists_digits_survive_being_printed_large_dark_on_light_and_off_centre(
 
 def test_mnists_digits_stand_where_this_module_puts_the_others(mnist):
     centres = np.array([centre_of_mass(digit) for digit in mnist.images[:2000]])
-    assert np.abs(centres.mean(axis=0) - images.CENTRE).max() < 0.1
+    assert np.abs(centres.mean(axis=0) - pictures.CENTRE).max() < 0.1
     assert (
         np.median([max(ink_box(digit)) for digit in mnist.images[:2000]])
-        == images.BOX
+        == pictures.BOX
     )

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from lenet5lib import initial, models
-from lenet5lib.recipe import INITIAL
+from lenet5lib import models
+from lenet5lib.loops import initial
 from lenet5lib.spec import (
     ARCHITECTURES,
     LENET5,
@@ -20,6 +20,7 @@ from lenet5lib.spec import (
     Pool,
     Subsample,
 )
+from lenet5lib.training.recipe import INITIAL
 
 EVERY_KIND = Architecture(
     "every kind of layer",

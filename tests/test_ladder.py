@@ -6,11 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from lenet5lib import arithmetic, evaluation, ladder, records
-from lenet5lib.ladder import ARTICLE, RUNGS, Rung, Variant
-from lenet5lib.recipe import USUAL, OneCycle, Recipe
+from lenet5lib import arithmetic, evaluation, records
 from lenet5lib.records import Record, RecordError
 from lenet5lib.spec import LENET5
+from lenet5lib.studies import ablation
+from lenet5lib.studies.ablation import ARTICLE, RUNGS, Rung, Variant
+from lenet5lib.training.recipe import USUAL, OneCycle, Recipe
 
 RELU = LENET5.with_hidden_activation("relu")
 FIRST = Variant("first")
@@ -67,13 +68,13 @@ def test_the_first_step_is_the_articles_network_and_the_parameters_stay():
 
 
 def test_steps_are_found_by_the_names_of_what_was_chosen(monkeypatch):
-    monkeypatch.setattr(ladder, "RUNGS", THREE)
-    assert ladder.rungs_named() == ladder.rungs_named([]) == THREE
-    assert ladder.rungs_named(["last", "first"]) == (THREE[2], THREE[0])
-    assert ladder.rungs_named(["second", "second"]) == (THREE[1],)
+    monkeypatch.setattr(ablation, "RUNGS", THREE)
+    assert ablation.rungs_named() == ablation.rungs_named([]) == THREE
+    assert ablation.rungs_named(["last", "first"]) == (THREE[2], THREE[0])
+    assert ablation.rungs_named(["second", "second"]) == (THREE[1],)
     for name in ("rate-0.02", "one", "FIRST"):
         with pytest.raises(ValueError, match="rung is") as caught:
-            ladder.rungs_named(["first", name])
+            ablation.rungs_named(["first", name])
         assert str(caught.value) == (
             f"rung is {name!r}; expected one of first, second, last. Choose one of these."
         )
@@ -81,7 +82,7 @@ def test_steps_are_found_by_the_names_of_what_was_chosen(monkeypatch):
 
 @pytest.mark.parametrize("seeds", [1, 2, 5, 7])
 def test_runs_are_every_seed_of_what_was_chosen_and_two_of_what_was_tried(seeds):
-    found = list(ladder.runs(THREE, seeds))
+    found = list(ablation.runs(THREE, seeds))
     chosen = [(one.chosen, seed, (1,)) for one in THREE for seed in range(seeds)]
     two = [(one, seed, ()) for one in (LOW, HIGH) for seed in range(min(seeds, 2))]
     assert len(found) == len(set(found)) == len(chosen) + len(two)
@@ -94,27 +95,27 @@ def test_runs_are_every_seed_of_what_was_chosen_and_two_of_what_was_tried(seeds)
 def test_by_default_there_are_five_seeds_of_every_step():
     chosen = dict.fromkeys(rung.chosen for rung in RUNGS)
     found = [(one, seed) for one in chosen for seed in range(5)]
-    assert [run[:2] for run in ladder.runs() if run[2]] == found
-    assert {seed for _, seed, looks in ladder.runs() if not looks} <= {0, 1}
+    assert [run[:2] for run in ablation.runs() if run[2]] == found
+    assert {seed for _, seed, looks in ablation.runs() if not looks} <= {0, 1}
 
 
 def test_several_looks_are_a_rung_without_a_training(monkeypatch):
     looking = Rung("more", LAST, looks=7)
     plain, both = (
-        list(ladder.runs(THREE, 2)),
-        list(ladder.runs((*THREE, looking), 2)),
+        list(ablation.runs(THREE, 2)),
+        list(ablation.runs((*THREE, looking), 2)),
     )
     assert [run[:2] for run in both] == [run[:2] for run in plain]
     assert both[-2:] == [(LAST, 0, (1, 7)), (LAST, 1, (1, 7))]
     assert both[:-2] == plain[:-2]
-    assert list(ladder.runs((looking,), 1)) == [(LAST, 0, (7,))]
-    monkeypatch.setattr(ladder, "RUNGS", (*THREE, looking))
-    assert ladder.rungs_named(["last"]) == (THREE[2], looking)
+    assert list(ablation.runs((looking,), 1)) == [(LAST, 0, (7,))]
+    monkeypatch.setattr(ablation, "RUNGS", (*THREE, looking))
+    assert ablation.rungs_named(["last"]) == (THREE[2], looking)
 
 
 def test_what_differs_between_two_rungs_is_told_with_both_values():
     def told(before, after):
-        table = ladder.differences(before, after)
+        table = ablation.differences(before, after)
         return {
             what: (row["before"], row["after"]) for what, row in table.iterrows()
         }
@@ -162,11 +163,11 @@ def line(epoch: int, loss: float, accuracy: float) -> dict:
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
     """Records of the three rungs, two seeds each and of 40 test digits, in a folder that stands for the package's own."""
-    monkeypatch.setattr(ladder, "RUNGS", THREE)
+    monkeypatch.setattr(ablation, "RUNGS", THREE)
     monkeypatch.setattr(records, "RECORDED", tmp_path)
     for name, ends in VALIDATION.items():
         for seed, end in enumerate(ends):
-            folder = tmp_path / ladder.NAME / name / f"seed-{seed}"
+            folder = tmp_path / ablation.NAME / name / f"seed-{seed}"
             folder.mkdir(parents=True)
             config = {"seed": seed, "data": {"source": "x"}}
             # What an earlier epoch was does not count.
@@ -179,13 +180,13 @@ def recorded(tmp_path, monkeypatch):
                 ]
                 result = {"source": "x", "digits": 40, "wrong": wrong}
                 (folder / "test.json").write_text(json.dumps(result))
-    ladder.wrong.cache_clear()
+    ablation.wrong.cache_clear()
     yield tmp_path
-    ladder.wrong.cache_clear()
+    ablation.wrong.cache_clear()
 
 
 def test_validation_is_of_the_last_epoch_a_row_a_seed(recorded):
-    table = ladder.validation(FIRST)
+    table = ablation.validation(FIRST)
     assert list(table.columns) == ["loss", "error"]
     assert table.index.tolist() == [0, 1]
     assert table["loss"].tolist() == [0.5, 0.3]
@@ -193,7 +194,7 @@ def test_validation_is_of_the_last_epoch_a_row_a_seed(recorded):
 
 
 def test_validation_is_in_the_order_of_the_seeds_as_numbers(recorded):
-    folder = recorded / ladder.NAME / "first"
+    folder = recorded / ablation.NAME / "first"
     (folder / "seed-1").rename(folder / "seed-10")
     record = records.read(folder / "seed-10")
     record.config["seed"] = 10
@@ -201,15 +202,15 @@ def test_validation_is_in_the_order_of_the_seeds_as_numbers(recorded):
     record.config["seed"] = 2
     (folder / "seed-2").mkdir()
     (folder / "seed-2" / records.NAME).write_text(record.to_json())
-    assert ladder.validation(FIRST).index.tolist() == [0, 2, 10]
+    assert ablation.validation(FIRST).index.tolist() == [0, 2, 10]
 
 
 def test_what_was_tried_is_judged_by_two_seeds_the_lowest_error_first(recorded):
-    extra = recorded / ladder.NAME / "second" / "seed-2"
+    extra = recorded / ablation.NAME / "second" / "seed-2"
     extra.mkdir()
     record = Record({"seed": 2, "data": {"source": "x"}}, [line(1, 9.0, 0.0)])
     (extra / records.NAME).write_text(record.to_json())
-    table = ladder.tried(THREE[1])
+    table = ablation.tried(THREE[1])
     assert table.index.tolist() == ["rate-0.002", "second", "rate-0.02"]
     assert table.index.name == "variant"
     assert table["error"].tolist() == pytest.approx([0.03, 0.04, 0.4])
@@ -217,7 +218,7 @@ def test_what_was_tried_is_judged_by_two_seeds_the_lowest_error_first(recorded):
 
 
 def test_wrong_answers_are_of_every_seed(recorded):
-    found = ladder.wrong(TWO)
+    found = ablation.wrong(TWO)
     assert (found.shape, found.dtype) == ((2, 40), bool)
     assert [np.flatnonzero(row).tolist() for row in found] == WRONG["second"]
 
@@ -225,19 +226,19 @@ def test_wrong_answers_are_of_every_seed(recorded):
 def test_wrong_answers_with_several_looks_are_those_of_their_own_file(recorded):
     looking = Rung("more", SECOND, looks=7)
     with pytest.raises(RecordError, match="test-7-looks"):
-        ladder.wrong(looking)
+        ablation.wrong(looking)
     for seed in (0, 1):
-        folder = recorded / ladder.NAME / "second" / f"seed-{seed}"
+        folder = recorded / ablation.NAME / "second" / f"seed-{seed}"
         wrong = [{"position": 30 + seed, "label": 1, "answer": 7}]
         result = {"source": "x", "digits": 40, "wrong": wrong}
         (folder / "test-7-looks.json").write_text(json.dumps(result))
-    found = ladder.wrong(looking)
+    found = ablation.wrong(looking)
     assert [np.flatnonzero(row).tolist() for row in found] == [[30], [31]]
-    assert not (found & ladder.wrong(TWO)).any()
+    assert not (found & ablation.wrong(TWO)).any()
 
 
 def test_the_table_is_the_records_in_percent_rung_by_rung(recorded):
-    table = ladder.table()
+    table = ablation.table()
     assert table.index.tolist() == ["one", "two", "three"]
     assert table.index.name == "rung"
     assert table["test"].tolist() == pytest.approx([10.0, 5.0, 3.75])
@@ -247,7 +248,7 @@ def test_the_table_is_the_records_in_percent_rung_by_rung(recorded):
     assert np.isnan(table.loc["three", "validation"])  # Nothing was held out.
     assert table["change"].tolist()[1:] == pytest.approx([-5.0, -1.25])
     assert table.loc["one", ["change", "from", "to"]].isna().all()
-    interval = evaluation.paired_bootstrap(ladder.wrong(ONE), ladder.wrong(TWO))
+    interval = evaluation.paired_bootstrap(ablation.wrong(ONE), ablation.wrong(TWO))
     assert table.loc["two", ["from", "to"]].tolist() == pytest.approx(
         [100 * end for end in interval]
     )
@@ -255,13 +256,13 @@ def test_the_table_is_the_records_in_percent_rung_by_rung(recorded):
 
 
 def test_the_table_needs_the_test_digits_of_every_rung(recorded):
-    (recorded / ladder.NAME / "last" / "seed-1" / "test.json").unlink()
+    (recorded / ablation.NAME / "last" / "seed-1" / "test.json").unlink()
     with pytest.raises(RecordError, match="no test result at"):
-        ladder.table()
+        ablation.table()
 
 
 def test_a_variant_that_was_not_recorded_is_named(recorded):
     with pytest.raises(
         RecordError, match="no recorded experiment 'one-change/none'"
     ):
-        ladder.validation(Variant("none"))
+        ablation.validation(Variant("none"))

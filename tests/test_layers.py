@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 from naive import convolve, partial_convolve, rbf, scaled_tanh, subsample
 
-from lenet5lib import layers
-from lenet5lib.codes import DIGITS
+from lenet5lib.lenet1998 import layers
+from lenet5lib.lenet1998.codes import DIGITS
 from lenet5lib.spec import LENET5_1998, TABLE_I
 
 SMALL_TABLE = ((0, 2), (1,), (2, 0, 1))

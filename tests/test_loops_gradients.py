@@ -19,14 +19,8 @@ import tensorflow as tf
 from test_loops_network import MIXED
 
 from lenet5lib import arithmetic, models
-from lenet5lib.initial import initial_weights
+from lenet5lib.loops.initial import initial_weights
 from lenet5lib.loops.network import Network, Weights
-from lenet5lib.losses import (
-    CrossEntropy,
-    Loss,
-    MaximumAPosteriori,
-    MaximumLikelihood,
-)
 from lenet5lib.spec import (
     ACTIVATIONS,
     LENET5,
@@ -41,6 +35,12 @@ from lenet5lib.spec import (
     Layer,
     Pool,
     Subsample,
+)
+from lenet5lib.training.losses import (
+    CrossEntropy,
+    Loss,
+    MaximumAPosteriori,
+    MaximumLikelihood,
 )
 
 SEED, STEP = 3, 7

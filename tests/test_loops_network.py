@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 
 from lenet5lib.loops.network import Network, Trainer, Weights
-from lenet5lib.losses import CrossEntropy
-from lenet5lib.recipe import Recipe
 from lenet5lib.spec import (
     ARCHITECTURES,
     LENET5,
@@ -27,6 +25,8 @@ from lenet5lib.spec import (
     Pool,
     Subsample,
 )
+from lenet5lib.training.losses import CrossEntropy
+from lenet5lib.training.recipe import Recipe
 
 SEED, STEP = 3, 7
 MIXED = Architecture(

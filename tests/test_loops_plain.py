@@ -7,7 +7,7 @@ import naive
 import numpy as np
 import pytest
 
-from lenet5lib import layers
+from lenet5lib.lenet1998 import layers
 from lenet5lib.loops import compiled, forward, plain
 from lenet5lib.spec import (
     ACTIVATIONS,

@@ -7,10 +7,7 @@ import tensorflow as tf
 from test_loops_gradients import keras_in
 
 from lenet5lib import data, models
-from lenet5lib.keras_engine import compile_model
 from lenet5lib.loops.network import Network, Trainer
-from lenet5lib.losses import CrossEntropy, Loss
-from lenet5lib.recipe import Recipe
 from lenet5lib.spec import (
     LENET5,
     Architecture,
@@ -20,6 +17,9 @@ from lenet5lib.spec import (
     Flatten,
     Pool,
 )
+from lenet5lib.training.keras_engine import compile_model
+from lenet5lib.training.losses import CrossEntropy, Loss
+from lenet5lib.training.recipe import Recipe
 
 SEED = 3
 SMALL = Architecture(

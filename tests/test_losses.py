@@ -13,8 +13,9 @@ from naive import (
     softmax,
 )
 
-from lenet5lib.layers import RBFOutput
-from lenet5lib.losses import (
+from lenet5lib.lenet1998.layers import RBFOutput
+from lenet5lib.spec import LENET5, LENET5_1998
+from lenet5lib.training.losses import (
     RUBBISH_DISTANCE,
     CrossEntropy,
     MaximumAPosteriori,
@@ -23,7 +24,6 @@ from lenet5lib.losses import (
     for_keras,
     posterior,
 )
-from lenet5lib.spec import LENET5, LENET5_1998
 
 RNG = np.random.default_rng(0)
 DISTANCES = RNG.uniform(0, 30, (7, 10))

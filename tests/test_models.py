@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lenet5lib import arithmetic, layers, models, recipe
-from lenet5lib.data import Digits, prepare
+from lenet5lib import arithmetic, models
+from lenet5lib.data.mnist import Digits, prepare
 from lenet5lib.evaluation import evaluate
-from lenet5lib.losses import MaximumAPosteriori, MaximumLikelihood
-from lenet5lib.models import ArticleLeNet5, ArticleModel, ConfirmationError
+from lenet5lib.lenet1998 import layers
+from lenet5lib.models.build import ArticleLeNet5, ArticleModel, ConfirmationError
 from lenet5lib.spec import (
     LENET5,
     LENET5_32,
@@ -26,6 +26,8 @@ from lenet5lib.spec import (
     Pool,
     Subsample,
 )
+from lenet5lib.training import recipe
+from lenet5lib.training.losses import MaximumAPosteriori, MaximumLikelihood
 
 NAMES = ["C1", "S2", "C3", "S4", "Flatten", "C5", "F6", "Output"]
 ONE_DIGIT = np.zeros((1, 28, 28, 1), np.float32)

@@ -13,17 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet5lib import (
-    arithmetic,
-    data,
-    evaluation,
-    ladder,
-    records,
-    spec,
-    speed,
-    training,
-)
+from lenet5lib import arithmetic, data, evaluation, records, spec
 from lenet5lib.spec import LENET5
+from lenet5lib.studies import ablation, roofline
+from lenet5lib.training import loop
 
 TESTS = Path(__file__).resolve().parent
 CHAPTERS = sorted((TESTS.parent / "book").glob("[0-9]*.ipynb"))
@@ -64,7 +57,7 @@ def tried_error(name, epoch):
 
 def rung(change, column="test"):
     """Return a value of chapter 14's table, in per cent."""
-    return ladder.table().loc[change, column]
+    return ablation.table().loc[change, column]
 
 
 TRAIN = data.MNIST_FACTS["digits of each class"]
@@ -88,10 +81,10 @@ SCOPE = {
     "arithmetic": arithmetic,
     "data": data,
     "evaluation": evaluation,
-    "ladder": ladder,
+    "ladder": ablation,
     "spec": spec,
-    "speed": speed,
-    "training": training,
+    "speed": roofline,
+    "training": loop,
 }
 """What an expression in the table may use."""
 

@@ -16,24 +16,18 @@ from naive import (
     softmax,
 )
 
-from lenet5lib import (
-    keras_engine,
-    layers,
-    models,
-    optimizers,
-    recipe,
-    training,
-)
-from lenet5lib.codes import DIGITS
-from lenet5lib.loops import plain
-from lenet5lib.losses import CrossEntropy, MaximumAPosteriori, MaximumLikelihood
-from lenet5lib.optimizers import (
+from lenet5lib import models
+from lenet5lib.lenet1998 import layers
+from lenet5lib.lenet1998 import optimizer as lenet1998_optimizer
+from lenet5lib.lenet1998.codes import DIGITS
+from lenet5lib.lenet1998.optimizer import (
     DiagonalLevenbergMarquardt,
     averaged,
     estimation_set,
     second_derivatives,
     take_average,
 )
+from lenet5lib.loops import plain
 from lenet5lib.spec import (
     LENET5,
     LENET5_1998,
@@ -45,6 +39,12 @@ from lenet5lib.spec import (
     Flatten,
     Pool,
     Subsample,
+)
+from lenet5lib.training import keras_engine, loop, recipe
+from lenet5lib.training.losses import (
+    CrossEntropy,
+    MaximumAPosteriori,
+    MaximumLikelihood,
 )
 
 THEN = Architecture(
@@ -290,7 +290,7 @@ def test_the_output_of_equation_nine_has_its_exact_second_derivatives(j, label):
         gradient = inner.gradient(total, values)
     hessian = outer.batch_jacobian(gradient, values).numpy()
     diagonal = np.diagonal(hessian, axis1=1, axis2=2)
-    found = optimizers.of_distances(values, output.codes, j)
+    found = lenet1998_optimizer.of_distances(values, output.codes, j)
     np.testing.assert_allclose(found, diagonal, rtol=1e-8, atol=1e-10)
 
 
@@ -300,10 +300,12 @@ def test_no_rounding_makes_a_second_derivative_negative(width):
     values = DIGITS[rng.integers(0, 10, 200)] + rng.normal(0, width, (200, 84))
     values = tf.constant(values, tf.float32)
     for j in (1e-3, 12.0, 1000.0):
-        found = optimizers.of_distances(values, DIGITS.astype("f4"), j).numpy()
+        found = lenet1998_optimizer.of_distances(
+            values, DIGITS.astype("f4"), j
+        ).numpy()
         assert np.isfinite(found).all()
         assert (found >= 0).all()
-    found = optimizers.of_softmax(100 * width * values).numpy()
+    found = lenet1998_optimizer.of_softmax(100 * width * values).numpy()
     assert (found >= 0).all()
     assert (found <= 0.25).all()
 
@@ -451,7 +453,7 @@ def test_a_step_is_the_rate_over_mu_and_h_times_the_gradient():
 
 
 def test_mu_is_the_papers_or_what_is_chosen():
-    assert DiagonalLevenbergMarquardt().mu == optimizers.MU == 0.02
+    assert DiagonalLevenbergMarquardt().mu == lenet1998_optimizer.MU == 0.02
     (weight,), optimizer = filled([1.0], [0.5], learning_rate=0.1, mu=0.5)
     optimizer.apply([tf.constant(2.0)], [weight])
     assert float(weight) == pytest.approx(0.8)
@@ -591,14 +593,18 @@ def test_the_estimation_set_is_a_function_of_seed_and_epoch():
         assert len(rows) == len(set(rows)) == 50
         assert (np.diff(rows) > 0).all()
         assert 0 <= rows.min() <= rows.max() < 1000
-        first = training.epoch_order(seed, epoch, 1000)[:50]
+        first = loop.epoch_order(seed, epoch, 1000)[:50]
         assert (rows != np.sort(first)).any()
     assert len({tuple(rows) for rows in sets.values()}) == len(sets)
 
 
 def test_an_estimation_set_of_few_digits_is_all_of_them():
     assert estimation_set(0, 1, 50, of=30).tolist() == list(range(30))
-    assert len(estimation_set(3, 1, of=60_000)) == optimizers.ESTIMATED_ON == 500
+    assert (
+        len(estimation_set(3, 1, of=60_000))
+        == lenet1998_optimizer.ESTIMATED_ON
+        == 500
+    )
 
 
 def test_every_digit_is_as_likely_to_be_in_an_estimation_set():
@@ -644,7 +650,7 @@ def test_the_network_of_1998_learns_from_six_hundred_digits():
     for epoch in (1, 2, 3, 4, 5):
         rows = estimation_set(0, epoch, of=len(digits))
         optimizer.set_second_derivatives(estimate(rows))
-        order = training.epoch_order(0, epoch, len(digits)).reshape(-1, 10)
+        order = loop.epoch_order(0, epoch, len(digits)).reshape(-1, 10)
         for batch in order:
             step(tf.constant(batch))
     after, right = measured()

@@ -1,7 +1,7 @@
 """The paper's printed numbers, beside the derived ones."""
 
 from lenet5lib import arithmetic
-from lenet5lib.paper import PAPER, Line, Printed, compare
+from lenet5lib.lenet1998.paper import PAPER, Line, Printed, compare
 from lenet5lib.spec import LENET5, LENET5_1998
 
 

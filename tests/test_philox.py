@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from lenet5lib import layers, philox
+from lenet5lib.lenet1998 import layers
+from lenet5lib.loops import philox
 
 SHAPES = [(1,), (3,), (4,), (0, 5), (5, 5, 1, 6), (400, 120), (2**16 + 3,)]
 """Of numbers that four divides and does not, none, and more than 2^16."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from naive import convolve
 
 from lenet5lib import plots, records
-from lenet5lib.codes import DIGITS
+from lenet5lib.lenet1998.codes import DIGITS
 from lenet5lib.loops.plain import activation_functions
 from lenet5lib.records import Record
 from lenet5lib.spec import (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lenet5lib.recipe import (
+from lenet5lib.training.recipe import (
     AFFINE,
     INITIAL,
     USUAL,

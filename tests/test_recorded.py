@@ -10,25 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet5lib import (
-    arithmetic,
-    checkpoint,
-    cli,
-    data,
-    evaluation,
-    ladder,
-    records,
-    spec,
-    training,
-)
-from lenet5lib.recipe import Recipe
+from lenet5lib import arithmetic, cli, data, evaluation, records, spec
 from lenet5lib.records import RecordError
 from lenet5lib.spec import Architecture
+from lenet5lib.studies import ablation
+from lenet5lib.training import checkpoint, loop
+from lenet5lib.training.recipe import Recipe
 
 ALL = {
     f"{experiment}/{name}": folder
     for experiment in records.experiments()
-    if not experiment.startswith(ladder.NAME)
+    if not experiment.startswith(ablation.NAME)
     for name, folder in records.recorded(experiment).items()
 }
 REMOVED = "space-to-depth (removed)"
@@ -86,7 +78,7 @@ def test_the_weights_make_the_mistakes_on_record(name):
     assert record.config["data"]["digest"] == data.digest(
         splits.train, splits.validation
     )
-    result = evaluation.evaluate(training.load_model(RUNS[name]), digits.test)
+    result = evaluation.evaluate(loop.load_model(RUNS[name]), digits.test)
     line = record.epochs[record.best["epoch"] - 1]
     # Another processor may round a digit that lies between two answers the other way.
     assert abs(len(result.mistakes) - 10_000 * (1 - line["test_accuracy"])) < 1.5
@@ -100,7 +92,7 @@ def test_a_final_run_has_its_last_weights_and_one_reading_of_the_test_digits(nam
     assert record.config["data"]["all digits"] is True
     assert record.config["data"]["training digits"] == 60_000
     assert record.metrics == records.METRICS, "the test digits were not watched"
-    model = training.load_model(FINAL[name], checkpoint.LAST)
+    model = loop.load_model(FINAL[name], checkpoint.LAST)
     assert sum(np.prod(w.shape) for w in model.trainable_weights) == 60_000
 
 
@@ -137,8 +129,8 @@ def test_the_readme_quotes_the_records():
         (evaluation.recorded_errors("lenet5-1998-plain"), "95 % interval "),
         (evaluation.recorded_errors("lenet5-1998-distorted"), ""),
         (np.array(last), "95 % interval "),
-        (ladder.wrong(ladder.RUNGS[-2]).mean(axis=1), "95 % interval "),
-        (ladder.wrong(ladder.RUNGS[-1]).mean(axis=1), ""),
+        (ablation.wrong(ablation.RUNGS[-2]).mean(axis=1), "95 % interval "),
+        (ablation.wrong(ablation.RUNGS[-1]).mean(axis=1), ""),
     ):
         low, high = evaluation.mean_interval(100 * errors)
         quoted = f"{100 * errors.mean():.2f} % ({dash}{low:.2f} to {high:.2f}"
@@ -160,7 +152,7 @@ def test_the_papers_figures_are_reached():
 @pytest.mark.parametrize("name", FINAL)
 def test_the_final_weights_make_the_mistakes_on_record(name):
     digits = data.load_digits(report=lambda line: None)
-    model = training.load_model(FINAL[name], checkpoint.LAST)
+    model = loop.load_model(FINAL[name], checkpoint.LAST)
     found = set(evaluation.evaluate(model, digits.test).mistakes.tolist())
     recorded = evaluation.recorded_mistakes(FINAL[name])
     # Another processor may round a digit that lies between two answers the other way.
@@ -226,12 +218,12 @@ def test_a_changed_architecture_has_no_command():
 
 
 LADDER = [
-    pytest.param(*run, id=f"{run[0].name}/seed-{run[1]}") for run in ladder.runs()
+    pytest.param(*run, id=f"{run[0].name}/seed-{run[1]}") for run in ablation.runs()
 ]
 
 
 def ladder_folder(variant, seed):
-    return records.RECORDED / ladder.NAME / variant.name / f"seed-{seed}"
+    return records.RECORDED / ablation.NAME / variant.name / f"seed-{seed}"
 
 
 @pytest.mark.parametrize(("variant", "seed", "looks"), LADDER)
@@ -256,18 +248,19 @@ def test_a_run_of_the_ladder_is_what_the_ladder_says(variant, seed, looks):
 
 def test_no_run_is_on_record_that_the_ladder_does_not_know():
     """What was tried is told whole, the bad with the good."""
-    known = {ladder_folder(variant, seed) for variant, seed, _ in ladder.runs()}
+    known = {ladder_folder(variant, seed) for variant, seed, _ in ablation.runs()}
     found = {
-        path.parent for path in (records.RECORDED / ladder.NAME).rglob(records.NAME)
+        path.parent
+        for path in (records.RECORDED / ablation.NAME).rglob(records.NAME)
     }
     assert found == known
 
 
 def test_each_variant_of_the_ladder_was_chosen_on_validation():
     compared = 0
-    for rung in ladder.RUNGS:
+    for rung in ablation.RUNGS:
         if rung.tried:
-            best = ladder.tried(rung).index[0]
+            best = ablation.tried(rung).index[0]
             variants = {one.name: one for one in (rung.chosen, *rung.tried)}
             # Of a rung that trains on all digits, its like that held some out.
             like = variants[best].changed(
@@ -281,9 +274,9 @@ def test_each_variant_of_the_ladder_was_chosen_on_validation():
 
 def test_the_table_of_the_ladder_by_other_means():
     """Each file read and counted by itself, and compared with the table; then the table with the page of the chapter."""
-    table = ladder.table()
+    table = ablation.table()
     before = None
-    for rung in ladder.RUNGS:
+    for rung in ablation.RUNGS:
         name, row = rung.chosen.name, table.loc[rung.change]
         counts, held = [], []
         for seed in range(5):
@@ -322,10 +315,10 @@ def test_the_table_of_the_ladder_by_other_means():
 
 
 def test_the_last_rung_errs_half_as_often_as_the_paper_with_the_articles_parameters():
-    for rung in ladder.RUNGS[-2:]:
-        assert rung.chosen == ladder.FINAL
-        assert ladder.wrong(rung).mean() <= 0.0045
-    rows = arithmetic.table(ladder.FINAL.architecture)
+    for rung in ablation.RUNGS[-2:]:
+        assert rung.chosen == ablation.FINAL
+        assert ablation.wrong(rung).mean() <= 0.0045
+    rows = arithmetic.table(ablation.FINAL.architecture)
     assert sum(row.params for row in rows) == 61_706
 
 
@@ -335,8 +328,8 @@ def test_the_last_rung_errs_half_as_often_as_the_paper_with_the_articles_paramet
 )
 def test_the_best_network_makes_the_mistakes_on_record():
     digits = data.load_digits(report=lambda line: None)
-    folder = ladder_folder(ladder.RUNGS[-1].chosen, 0)
-    model = training.load_model(folder, checkpoint.LAST)
+    folder = ladder_folder(ablation.RUNGS[-1].chosen, 0)
+    model = loop.load_model(folder, checkpoint.LAST)
     found = set(evaluation.evaluate(model, digits.test).mistakes.tolist())
     recorded = evaluation.recorded_mistakes(folder)
     assert len(found ^ set(recorded["position"])) <= 2

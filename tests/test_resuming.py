@@ -5,8 +5,10 @@ import signal
 import pytest
 import small
 
-from lenet5lib import records, resuming, training
+from lenet5lib import records
 from lenet5lib.spec import LENET5
+from lenet5lib.studies import resuming
+from lenet5lib.training import loop
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def test_a_killed_training_goes_on_and_ends_like_another(tmp_path):
     assert 1 <= epochs < 500
     splits = small.splits()
     for folder in (run_dir, tmp_path / "whole"):
-        training.train(LENET5, splits, folder, epochs=epochs + 1, report=None)
+        loop.train(LENET5, splits, folder, epochs=epochs + 1, report=None)
     small.assert_same_run(run_dir, tmp_path / "whole")
 
 

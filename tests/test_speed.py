@@ -8,23 +8,25 @@ import naive
 import numpy as np
 import pytest
 
-from lenet5lib import speed
 from lenet5lib.loops import compiled, forward, network, steps
 from lenet5lib.spec import LENET5
+from lenet5lib.studies import roofline
 
 
 def test_macs_of_the_network():
     dense = {"C5": 400 * 120, "F6": 120 * 84, "Output": 84 * 10}
-    assert speed.macs(LENET5) == {"C1": 117_600, "C3": 240_000, **dense}
-    assert sum(speed.macs(LENET5).values()) == 416_520
+    assert roofline.macs(LENET5) == {"C1": 117_600, "C3": 240_000, **dense}
+    assert sum(roofline.macs(LENET5).values()) == 416_520
 
 
 def test_flop_of_a_training_step():
-    assert speed.training_flop(speed.macs(LENET5)) == 2 * (3 * 416_520 - 117_600)
+    assert roofline.training_flop(roofline.macs(LENET5)) == 2 * (
+        3 * 416_520 - 117_600
+    )
 
 
 def test_work_counts_every_value_once():
-    table = speed.work(LENET5, batch_size=32)
+    table = roofline.work(LENET5, batch_size=32)
     assert list(table.index) == ["C1", "C3", "C5", "F6", "Output"]
     c1 = table.loc["C1"]
     assert c1["MACs"] == 32 * 117_600
@@ -78,8 +80,8 @@ def test_all_steps_give_what_the_naive_loop_gives(size):
 
 @pytest.mark.parametrize("layer", ["C1", "C3"])
 def test_measured_steps_are_correct_and_take_time(layer):
-    names = [name for name in speed.STEPS if name != "plain Python"]
-    table = speed.measure_steps(names, layer=layer, group=2)
+    names = [name for name in roofline.STEPS if name != "plain Python"]
+    table = roofline.measure_steps(names, layer=layer, group=2)
     assert list(table.index) == names
     assert (table[["µs/example", "GFLOP/s"]] > 0).all(axis=None)
     assert (table["largest difference"] < 1e-4).all()
@@ -87,21 +89,21 @@ def test_measured_steps_are_correct_and_take_time(layer):
 
 def test_arrays_to_be_measured_begin_at_a_cache_line():
     for size in (1, 7, 1000):
-        array = speed.random_array(size, 3)
+        array = roofline.random_array(size, 3)
         assert array.ctypes.data % network.LINE == 0
         assert array.shape == (size, 3)
 
 
 def test_measured_rates_are_positive():
-    assert speed.matrix_rate(64) > 0
-    assert speed.matrix_rate(64, by="tensorflow") > 0
-    assert speed.memory_rate(1) > 0
-    assert speed.vector_width() in (1, 4, 8, 16)
-    assert speed.graph_operations() > 100
+    assert roofline.matrix_rate(64) > 0
+    assert roofline.matrix_rate(64, by="tensorflow") > 0
+    assert roofline.memory_rate(1) > 0
+    assert roofline.vector_width() in (1, 4, 8, 16)
+    assert roofline.graph_operations() > 100
 
 
 def test_group_sizes_give_the_time_of_an_example_and_the_bytes_of_a_group():
-    table = speed.group_sizes((1, 2))
+    table = roofline.group_sizes((1, 2))
     assert table["MB"].tolist() == [4e-6 * n * (32**2 + 6 * 28**2) for n in (1, 2)]
     assert (table["µs/example"] > 0).all()
 
@@ -117,7 +119,7 @@ def test_the_time_of_a_step_follows_from_two_batch_sizes():
         "data": {"training_digits": digits},
         "programs": programs | {"article-32": {"seconds": {"median": 7.0}}},
     }
-    table = speed.overheads(result)
+    table = roofline.overheads(result)
     assert list(table.index) == ["keras"]
     assert table.loc["keras"].tolist() == pytest.approx([100.0, 10.0, 100 / 4.2])
 
@@ -133,23 +135,23 @@ def test_records_become_tables():
         "loops, GFLOP/s": 50.0,
         "forward, µs": 5.0,
     }
-    assert speed.recorded_layers(result).loc["F6"].to_dict() == expected
-    points = speed.recorded_points(result)
+    assert roofline.recorded_layers(result).loc["F6"].to_dict() == expected
+    points = roofline.recorded_points(result)
     assert points["F6", "loops"] == ("dense", 10.0, 5e10)
     runs = [{"test_accuracy": n, "seconds": 5.0 + n} for n in (0.25, 0.75, 0.5)]
     recipe = {"epochs": 4, "loops": runs, "keras": runs[:1]}
-    table = speed.recorded_speedrun({"recipes": {"short": recipe}})
+    table = roofline.recorded_speedrun({"recipes": {"short": recipe}})
     assert table.loc["short, loops"].tolist() == [4, 3, 50.0, 25.0, 5.5]
     assert table.loc["short, keras"].tolist() == [4, 1, 25.0, 25.0, 5.25]
 
 
 def test_a_recorded_benchmark_is_whole_and_undisturbed():
-    result = speed.recorded()
+    result = roofline.recorded()
     assert result["data"] == {"source": "MNIST", "training_digits": 60_000}
     assert result["disturbed"] == []
     assert result["settings"]["rounds"] >= 3
     assert result["machine"]["simulated"] == ""
-    counted = speed.training_flop(speed.macs(LENET5))
+    counted = roofline.training_flop(roofline.macs(LENET5))
     assert result["flop_per_training_image"] == counted
     for numbers in result["programs"].values():
         assert len(numbers["seconds"]["rounds"]) == result["settings"]["rounds"]
@@ -159,8 +161,8 @@ def test_a_recorded_benchmark_is_whole_and_undisturbed():
 
 
 def test_the_table_of_a_record_is_computed_from_its_measurements():
-    result = speed.recorded()
-    table = speed.recorded_table(result)
+    result = roofline.recorded()
+    table = roofline.recorded_table(result)
     for program, row in table.iterrows():
         seconds = [
             s for r in result["programs"][program]["seconds"]["rounds"] for s in r
@@ -174,7 +176,7 @@ def test_the_table_of_a_record_is_computed_from_its_measurements():
 
 
 def test_what_is_wanted_is_reached_in_the_record():
-    result = speed.recorded()
+    result = roofline.recorded()
     for pair, ratio in result["ratios"].items():
         assert ratio["median"] >= (ratio["wanted"] or 0), pair
     share, distorted = result["goals"].values()
@@ -183,9 +185,9 @@ def test_what_is_wanted_is_reached_in_the_record():
 
 
 def test_a_recorded_speedrun_reaches_its_goal():
-    result = speed.recorded("speedrun")
+    result = roofline.recorded("speedrun")
     assert result["data"] == {"source": "MNIST", "training_digits": 55_000}
-    assert speed.recorded_speedrun(result)["test accuracy, %"].max() >= 99
+    assert roofline.recorded_speedrun(result)["test accuracy, %"].max() >= 99
     assert result["other_cores"] < 0.2
     for recipe in result["recipes"].values():
         for run in [*recipe["loops"], *recipe["keras"]]:
@@ -195,7 +197,7 @@ def test_a_recorded_speedrun_reaches_its_goal():
 
 def test_ratios_on_a_page_are_the_records():
     text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    ratios = speed.recorded()["ratios"]
+    ratios = roofline.recorded()["ratios"]
     quoted = [
         f"{ratios[f'loops-{pair}']['median']:.1f}"
         for pair in ("32 vs article-32", "32 vs torch-32", "128 vs torch-128")
@@ -204,7 +206,7 @@ def test_ratios_on_a_page_are_the_records():
 
 
 def test_saving_after_every_epoch_costs_less_than_the_two_per_cent_that_chapter_6_says():
-    result = speed.recorded("saving")
+    result = roofline.recorded("saving")
     assert result["data"] == "MNIST"
     assert result["cores kept busy by others"] < 0.2
     for batch in ("batch 32", "batch 128"):
@@ -218,7 +220,7 @@ def test_saving_after_every_epoch_costs_less_than_the_two_per_cent_that_chapter_
 def test_the_curve_of_a_speedrun_is_that_of_its_median_run():
     runs = [{"seconds": n, "curve": [[n, 0.9]]} for n in (7.0, 5.0, 6.0)]
     result = {"recipes": {"six": {"loops": runs, "keras": runs[:1]}}}
-    assert speed.speedrun_curves(result) == {
+    assert roofline.speedrun_curves(result) == {
         "six, loops": [[6.0, 0.9]],
         "six, keras": [[7.0, 0.9]],
     }

@@ -2,8 +2,9 @@
 
 import small
 
-from lenet5lib import cli, speedrun
-from lenet5lib.recipe import OneCycle
+from lenet5lib import cli
+from lenet5lib.studies import speedrun
+from lenet5lib.training.recipe import OneCycle
 
 
 def test_the_recipes_are_one_cycle_over_their_epochs():

@@ -4,8 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from lenet5lib import losses, models, symmetry
+from lenet5lib import models
 from lenet5lib.spec import LENET5_1998, TABLE_I
+from lenet5lib.studies import symmetry
+from lenet5lib.training import losses
 
 RNG = np.random.default_rng(0)
 INPUTS = RNG.uniform(-0.1, 1.175, (8, 32, 32, 1)).astype("float32")

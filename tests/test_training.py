@@ -16,21 +16,13 @@ import pandas as pd
 import pytest
 import small
 
-from lenet5lib import (
-    checkpoint,
-    data,
-    evaluation,
-    files,
-    losses,
-    models,
-    records,
-    training,
-)
-from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
+from lenet5lib import data, evaluation, files, models, records
 from lenet5lib.loops import compiled
-from lenet5lib.recipe import Distortion, OneCycle, Plateau, Recipe, Stairs
 from lenet5lib.spec import LENET5, LENET5_32, LENET5_1998, Dropout
-from lenet5lib.training import RunError
+from lenet5lib.training import checkpoint, loop, losses
+from lenet5lib.training.checkpoint import BEST, LAST, PREVIOUS
+from lenet5lib.training.loop import RunError
+from lenet5lib.training.recipe import Distortion, OneCycle, Plateau, Recipe, Stairs
 
 FIELDS = {field.name for field in dataclasses.fields(Recipe)}
 RELU = LENET5.with_hidden_activation("relu")
@@ -42,12 +34,12 @@ def train(
     architecture=RELU,
     splits: data.Splits | None = None,
     **options,
-) -> training.Run:
+) -> loop.Run:
     """Train in silence on the small set; what is a field of the recipe may stand among the options."""
     chosen = {name: options.pop(name) for name in FIELDS & set(options)}
     if chosen:
         options["recipe"] = Recipe(**chosen)
-    return training.train(
+    return loop.train(
         architecture,
         splits or small.splits(),
         folder,
@@ -57,7 +49,7 @@ def train(
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> training.Run:
+def whole(tmp_path_factory) -> loop.Run:
     """Five epochs in one go; tests leave its folder as it is."""
     return train(tmp_path_factory.mktemp("training") / "whole", 5)
 
@@ -117,9 +109,7 @@ def test_training_learns(whole):
 
 
 def test_metrics_are_those_of_the_saved_weights(whole):
-    loss, accuracy = training.loss_and_accuracy(
-        whole.model, small.splits().validation
-    )
+    loss, accuracy = loop.loss_and_accuracy(whole.model, small.splits().validation)
     assert accuracy == whole.record.column("val_accuracy")[-1]
     assert loss == pytest.approx(whole.record.column("val_loss")[-1], rel=1e-6)
     probabilities = models.predict(whole.model, small.splits().validation.images)
@@ -143,7 +133,7 @@ def test_a_loss_of_certainty_stays_finite(whole, monkeypatch):
     digits = data.Digits(
         np.zeros((2, 28, 28), np.uint8), np.array([0, 1], np.uint8)
     )
-    loss, accuracy = training.loss_and_accuracy(whole.model, digits)
+    loss, accuracy = loop.loss_and_accuracy(whole.model, digits)
     assert accuracy == 0.5
     assert loss == pytest.approx(-math.log(keras.config.epsilon()) / 2)
 
@@ -201,7 +191,7 @@ def test_a_batch_larger_than_the_set_is_one_step(tmp_path):
 def test_an_epoch_takes_each_digit_once_in_its_order(tmp_path, monkeypatch):
     taken = []
 
-    class Spy(training._Loop):
+    class Spy(loop._Loop):
         def __init__(self, *args):
             super().__init__(*args)
             steps = self.steps
@@ -209,13 +199,13 @@ def test_an_epoch_takes_each_digit_once_in_its_order(tmp_path, monkeypatch):
                 taken.append(batches) or steps(batches, rates)
             )
 
-    monkeypatch.setattr(training, "_Loop", Spy)
-    monkeypatch.setattr(training, "STEPS_A_CALL", 4)
+    monkeypatch.setattr(loop, "_Loop", Spy)
+    monkeypatch.setattr(loop, "STEPS_A_CALL", 4)
     train(tmp_path, 1, splits=small.splits().small(53, 10), batch_size=5, seed=3)
     # The last step takes what is left; −1 fills it up.
     assert [batches.shape for batches in taken] == [(4, 5), (4, 5), (3, 5)]
     order = np.concatenate([batches.ravel() for batches in taken])
-    assert order[:53].tolist() == training.epoch_order(3, 1, 53).tolist()
+    assert order[:53].tolist() == loop.epoch_order(3, 1, 53).tolist()
     assert order[53:].tolist() == [-1] * 2
 
 
@@ -234,18 +224,14 @@ def test_the_record_follows_the_loss_along_the_epoch(tmp_path):
 def test_epoch_order_is_a_permutation_and_a_function_of_seed_and_epoch(
     seed, epoch, count
 ):
-    order = training.epoch_order(seed, epoch, count)
+    order = loop.epoch_order(seed, epoch, count)
     assert sorted(order.tolist()) == list(range(count))
     np.random.seed(5)
     keras.utils.set_random_seed(5)
-    assert training.epoch_order(seed, epoch, count).tolist() == order.tolist()
+    assert loop.epoch_order(seed, epoch, count).tolist() == order.tolist()
     if count > 1:
-        assert (
-            training.epoch_order(seed, epoch + 1, count).tolist() != order.tolist()
-        )
-        assert (
-            training.epoch_order(seed + 1, epoch, count).tolist() != order.tolist()
-        )
+        assert loop.epoch_order(seed, epoch + 1, count).tolist() != order.tolist()
+        assert loop.epoch_order(seed + 1, epoch, count).tolist() != order.tolist()
 
 
 def test_a_run_does_not_depend_on_the_state_of_other_random_generators(
@@ -263,7 +249,7 @@ def scripted(monkeypatch):
 
     def script(*losses: float) -> None:
         left = list(losses)
-        monkeypatch.setattr(training, "_measures", lambda *_: (left.pop(0), 0.5))
+        monkeypatch.setattr(loop, "_measures", lambda *_: (left.pop(0), 0.5))
 
     return script
 
@@ -291,7 +277,7 @@ def test_a_resumed_session_does_not_overwrite_better_weights(scripted, tmp_path)
 @pytest.mark.parametrize("epochs", [5, 3, 1])
 def test_a_finished_run_returns_at_once(folder, whole, epochs, monkeypatch):
     before, said = contents(folder), []
-    monkeypatch.setattr(training, "_Loop", None)
+    monkeypatch.setattr(loop, "_Loop", None)
     run = train(folder, epochs, report=said.append)
     assert contents(folder) == before
     assert run.record == whole.record
@@ -419,7 +405,7 @@ def test_only_what_differs_is_named(folder):
 def test_architectures_of_other_layers_are_named_by_their_layers():
     kept, asked = LENET5.to_dict(), LENET5_32.to_dict()
     asked["layers"] = asked["layers"][:3]
-    line = training.differences({"architecture": kept}, {"architecture": asked})[-1]
+    line = loop.differences({"architecture": kept}, {"architecture": asked})[-1]
     assert (
         line
         == "architecture.layers: C1, S2, C3, S4, Flatten, C5, F6, Output in the folder, C1, S2, C3 asked for"
@@ -496,7 +482,7 @@ def test_starting_anew_moves_even_a_part_of_a_run_aside(folder, name):
         if path.name != name:
             path.unlink()
     before = contents(folder)
-    training._move_aside(folder, lambda line: None)
+    loop._move_aside(folder, lambda line: None)
     assert contents(folder.with_name("run.1")) == before
     assert not folder.exists()
 
@@ -591,7 +577,7 @@ def test_better_best_weights_than_the_record_knows_are_kept(folder):
     """The best weights may be an epoch ahead of a checkpoint that was fallen back to."""
     kept = checkpoint.read_record(folder / BEST)
     kept.best = {"epoch": 6, "val_loss": 0.001}
-    model = training.load_model(folder)
+    model = loop.load_model(folder)
     checkpoint.save(model, kept, folder / BEST, with_optimizer=False)
     before = (folder / BEST).read_bytes()
     assert train(folder, 7).record.best == {"epoch": 6, "val_loss": 0.001}
@@ -622,10 +608,10 @@ def test_times_to_save_that_make_no_sense_are_refused(tmp_path, options, text):
 
 
 def test_a_part_of_an_epoch_of_another_rhythm_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "STEPS_A_CALL", 2)
-    monkeypatch.setattr(training, "_Loop", Interrupted)
+    monkeypatch.setattr(loop, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(loop, "_Loop", Interrupted)
     monkeypatch.setattr(Interrupted, "after", 1)
-    with pytest.raises(training.Stopped):
+    with pytest.raises(loop.Stopped):
         train(tmp_path, 1)
     monkeypatch.undo()
     with pytest.raises(RunError, match="takes 2 steps a call, this one takes 100"):
@@ -636,7 +622,7 @@ def test_handlers_are_put_back_and_an_ignored_signal_stays_ignored():
     former = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with training.Stop() as stop:
+        with loop.Stop() as stop:
             signal.raise_signal(signal.SIGTERM)
             assert stop.asked is None
             assert signal.getsignal(signal.SIGINT) == stop._hear
@@ -655,7 +641,7 @@ def test_what_a_dead_process_left_is_cleaned_and_nothing_else(folder):
     assert small.leftovers(folder) == set(foreign)
 
 
-class Interrupted(training._Loop):
+class Interrupted(loop._Loop):
     """A loop in which a signal arrives after a number of calls of two steps."""
 
     after, number = 0, signal.SIGINT
@@ -677,9 +663,9 @@ class Interrupted(training._Loop):
 def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_end_is_the_same(
     tmp_path, monkeypatch, number
 ):
-    monkeypatch.setattr(training, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(loop, "STEPS_A_CALL", 2)
     train(tmp_path / "whole", 3)
-    monkeypatch.setattr(training, "_Loop", Interrupted)
+    monkeypatch.setattr(loop, "_Loop", Interrupted)
     monkeypatch.setattr(Interrupted, "number", number)
     # An epoch is 18 steps, 9 calls: in the first, at the end of it, in the second, at the end of the last.
     for after, place in (
@@ -688,7 +674,7 @@ def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_end_is_the_same(
         (3, "in epoch 2 after 6 steps"),
     ):
         monkeypatch.setattr(Interrupted, "after", after)
-        with pytest.raises(training.Stopped) as stopped:
+        with pytest.raises(loop.Stopped) as stopped:
             train(tmp_path / "parts", 3)
         name = signal.Signals(number).name
         assert str(stopped.value) == (
@@ -708,7 +694,7 @@ def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_end_is_the_same(
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 def test_a_sigterm_after_another_signal_does_not_keep_training_from_saving(first):
-    with training.Stop() as stop:
+    with loop.Stop() as stop:
         signal.raise_signal(first)
         signal.raise_signal(signal.SIGTERM)
         assert stop.asked == first
@@ -717,12 +703,12 @@ def test_a_sigterm_after_another_signal_does_not_keep_training_from_saving(first
 
 
 def test_a_second_interrupt_ends_at_once():
-    with training.Stop() as stop:
+    with loop.Stop() as stop:
         signal.raise_signal(signal.SIGINT)
         assert stop.asked == signal.SIGINT
         with pytest.raises(KeyboardInterrupt) as ended:
             signal.raise_signal(signal.SIGINT)
-    assert not isinstance(ended.value, training.Stopped)
+    assert not isinstance(ended.value, loop.Stopped)
 
 
 @pytest.mark.parametrize(
@@ -737,10 +723,10 @@ def test_a_second_interrupt_ends_at_once():
 def test_saves_within_an_epoch_change_nothing(
     tmp_path, monkeypatch, options, saves
 ):
-    monkeypatch.setattr(training, "STEPS_A_CALL", 2)
-    count, save = [], training._save_last
+    monkeypatch.setattr(loop, "STEPS_A_CALL", 2)
+    count, save = [], loop._save_last
     monkeypatch.setattr(
-        training,
+        loop,
         "_save_last",
         lambda model, record, *rest: (
             count.append(record.partial is not None) or save(model, record, *rest)
@@ -749,7 +735,7 @@ def test_saves_within_an_epoch_change_nothing(
     train(tmp_path / "one", 1, **options)
     assert sum(count) == saves
     monkeypatch.undo()
-    monkeypatch.setattr(training, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(loop, "STEPS_A_CALL", 2)
     train(tmp_path / "other", 1)
     small.assert_same_run(tmp_path / "one", tmp_path / "other")
 
@@ -785,13 +771,13 @@ def test_a_run_stopped_within_epochs_ends_the_same_with_any_recipe(
     tmp_path, monkeypatch, case
 ):
     architecture, recipe, engine = case
-    monkeypatch.setattr(training, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(loop, "STEPS_A_CALL", 2)
     common = {"architecture": architecture, "recipe": recipe, "engine": engine}
     train(tmp_path / "whole", 3, **common)
-    monkeypatch.setattr(training, "_Loop", Interrupted)
+    monkeypatch.setattr(loop, "_Loop", Interrupted)
     for after in (4, 7, 8):
         monkeypatch.setattr(Interrupted, "after", after)
-        with pytest.raises(training.Stopped):
+        with pytest.raises(loop.Stopped):
             train(tmp_path / "parts", 3, **common)
     monkeypatch.setattr(Interrupted, "after", 0)
     train(tmp_path / "parts", 3, **common)
@@ -813,16 +799,16 @@ def test_the_network_and_the_optimizer_of_1998_resume_exactly(
     """Stopped at the end of an epoch and within one: the second derivatives are estimated anew, or in the checkpoint."""
     splits = small.splits().small(200, 20)
     options = {"architecture": LENET5_1998, "splits": splits, "recipe": PAPERS}
-    monkeypatch.setattr(training, "STEPS_A_CALL", 4)
+    monkeypatch.setattr(loop, "STEPS_A_CALL", 4)
     train(tmp_path / "whole", 3, **options)
     train(tmp_path / "parts", 1, **options)
-    monkeypatch.setattr(training, "_Loop", Interrupted)
+    monkeypatch.setattr(loop, "_Loop", Interrupted)
     monkeypatch.setattr(Interrupted, "after", 2)
-    with pytest.raises(training.Stopped):
+    with pytest.raises(loop.Stopped):
         train(tmp_path / "parts", 3, **options)
     monkeypatch.setattr(Interrupted, "after", 0)
     run = train(tmp_path / "parts", 3, **options)
-    whole = training.load_model(tmp_path / "whole", LAST)
+    whole = loop.load_model(tmp_path / "whole", LAST)
     assert values(run.model.variables) == values(whole.variables)
     assert small.metrics(records.read(tmp_path / "parts")) == small.metrics(
         records.read(tmp_path / "whole")
@@ -876,9 +862,9 @@ def test_a_loss_that_does_not_fit_the_output_is_refused(
 
 def note_after_each_step(monkeypatch, notes, look):
     """Let training take its steps one by one, and append what `look` sees of the model after each."""
-    monkeypatch.setattr(training, "STEPS_A_CALL", 1)
+    monkeypatch.setattr(loop, "STEPS_A_CALL", 1)
 
-    class Spy(training._Loop):
+    class Spy(loop._Loop):
         def __init__(self, engine, *args):
             super().__init__(engine, *args)
             steps = self.steps
@@ -890,7 +876,7 @@ def note_after_each_step(monkeypatch, notes, look):
 
             self.steps = take
 
-    monkeypatch.setattr(training, "_Loop", Spy)
+    monkeypatch.setattr(loop, "_Loop", Spy)
 
 
 @pytest.mark.parametrize("name", ["one cycle, weight decay", "stairs", "plateau"])
@@ -962,7 +948,7 @@ def raw(path: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def averages(tmp_path_factory) -> tuple[Path, list[training.Run]]:
+def averages(tmp_path_factory) -> tuple[Path, list[loop.Run]]:
     """Four epochs of 9 steps with averaged weights, each in a session of its own: the folder, the runs."""
     folder = tmp_path_factory.mktemp("averages") / "run"
     options = {"average_decay": 0.8, "batch_size": 64, "learning_rate": 0.01}
@@ -1006,7 +992,7 @@ def test_validation_and_the_best_weights_are_of_the_average(averages):
     folder, runs = averages
     validation = small.splits().validation
     for run in runs:
-        loss, accuracy = training.loss_and_accuracy(run.model, validation)
+        loss, accuracy = loop.loss_and_accuracy(run.model, validation)
         assert loss == pytest.approx(run.record.epochs[-1]["val_loss"], rel=1e-6)
         assert accuracy == run.record.epochs[-1]["val_accuracy"]
     record = runs[-1].record
@@ -1031,7 +1017,7 @@ def test_the_best_average_may_be_of_an_earlier_epoch(scripted, tmp_path):
 def test_the_last_weights_are_loaded_as_the_run_returned_them(averages, tmp_path):
     folder, runs = averages
     given = values(runs[-1].model.weights)
-    assert values(training.load_model(folder, LAST).weights) == given
+    assert values(loop.load_model(folder, LAST).weights) == given
     own = sorted(w.tobytes() for w in raw(folder / LAST).values())
     assert own != sorted(given)
     before = contents(folder)
@@ -1042,7 +1028,7 @@ def test_the_last_weights_are_loaded_as_the_run_returned_them(averages, tmp_path
     checkpoint.save(
         runs[-1].model, runs[-1].record, tmp_path / LAST, with_optimizer=False
     )
-    assert values(training.load_model(tmp_path, LAST).weights) == given
+    assert values(loop.load_model(tmp_path, LAST).weights) == given
 
 
 def test_a_resumed_average_is_that_of_one_go(averages, tmp_path):
@@ -1053,7 +1039,7 @@ def test_a_resumed_average_is_that_of_one_go(averages, tmp_path):
     assert values(whole.model.weights) == values(runs[-1].model.weights)
 
 
-@pytest.mark.parametrize("engine", training.ENGINES)
+@pytest.mark.parametrize("engine", loop.ENGINES)
 def test_the_average_is_the_same_by_both_engines_but_for_rounding(
     averages, tmp_path, engine
 ):
@@ -1064,13 +1050,13 @@ def test_the_average_is_the_same_by_both_engines_but_for_rounding(
         # Where a gradient is almost 0, Adam moves by its sign, which rounding decides.
         np.testing.assert_allclose(one, other, rtol=0, atol=5e-3)
         assert np.abs(one - other).mean() < 1e-4
-    loss, _ = training.loss_and_accuracy(run.model, small.splits().validation)
+    loss, _ = loop.loss_and_accuracy(run.model, small.splits().validation)
     assert loss == pytest.approx(run.record.epochs[-1]["val_loss"], rel=1e-5)
 
 
 def test_a_watched_test_set_is_measured_with_the_average_too(tmp_path):
     run = train(tmp_path, 1, average_decay=0.8, watch_test=True)
-    loss, accuracy = training.loss_and_accuracy(run.model, small.splits().test)
+    loss, accuracy = loop.loss_and_accuracy(run.model, small.splits().test)
     assert run.record.epochs[-1]["test_loss"] == pytest.approx(loss, rel=1e-6)
     assert run.record.epochs[-1]["test_accuracy"] == accuracy
 
@@ -1095,7 +1081,7 @@ def test_the_training_loss_is_smoothed_and_the_validation_loss_is_not(
     line = run.record.epochs[0]
     expected = -(wanted * logarithms).sum(axis=1).mean()
     assert line["loss"] == pytest.approx(expected, rel=1e-5)
-    loss, _ = training.loss_and_accuracy(run.model, splits.validation)
+    loss, _ = loop.loss_and_accuracy(run.model, splits.validation)
     assert line["val_loss"] == pytest.approx(loss, rel=1e-6)
 
 
@@ -1129,12 +1115,12 @@ def test_a_recipe_that_cannot_be_followed_leaves_no_folder(tmp_path, changes, te
 def test_the_configuration_is_what_a_run_records(whole, averages):
     splits = small.splits()
     assert whole.record.config == json.loads(
-        json.dumps(training.configuration(RELU, splits, Recipe(), 0))
+        json.dumps(loop.configuration(RELU, splits, Recipe(), 0))
     )
     recipe = Recipe(64, 0.01, average_decay=0.8)
-    asked = training.configuration(RELU, splits, recipe, 0)
-    assert training.conflicts(averages[1][-1].record.config, asked) == []
-    assert training.conflicts(whole.record.config, asked) == [
+    asked = loop.configuration(RELU, splits, recipe, 0)
+    assert loop.conflicts(averages[1][-1].record.config, asked) == []
+    assert loop.conflicts(whole.record.config, asked) == [
         "batch_size: 32 in the folder, 64 asked for",
         "learning_rate: 0.001 in the folder, 0.01 asked for",
         "average_decay: None in the folder, 0.8 asked for",
@@ -1144,26 +1130,26 @@ def test_the_configuration_is_what_a_run_records(whole, averages):
 def test_another_name_of_the_digits_is_a_conflict_only_beside_another():
     kept = {"seed": 0, "data": {"source": "a", "digest": "00"}}
     renamed = {"seed": 0, "data": {"source": "b", "digest": "00"}}
-    assert training.conflicts(kept, renamed) == []
-    assert training.differences(kept, renamed) != []
-    assert training.conflicts(kept, renamed | {"seed": 1}) == [
+    assert loop.conflicts(kept, renamed) == []
+    assert loop.differences(kept, renamed) != []
+    assert loop.conflicts(kept, renamed | {"seed": 1}) == [
         "seed: 0 in the folder, 1 asked for",
         "data.source: a in the folder, b asked for",
     ]
 
 
 def test_the_weights_to_use_are_the_best_unless_all_digits_were_trained_on(whole):
-    assert training.weights_to_use(whole.record) == BEST
+    assert loop.weights_to_use(whole.record) == BEST
     every = data.all_digits(small.dataset())
-    config = training.configuration(RELU, every, Recipe(), 0)
-    assert training.weights_to_use(records.Record(config)) == LAST
+    config = loop.configuration(RELU, every, Recipe(), 0)
+    assert loop.weights_to_use(records.Record(config)) == LAST
 
 
 def test_the_test_digits_are_watched_only_where_asked(tmp_path, whole):
     watched = train(tmp_path, 2, watch_test=True)
     assert watched.record.metrics == records.METRICS + records.TEST_METRICS
     assert list(watched.history()) == list(watched.record.metrics)
-    loss, accuracy = training.loss_and_accuracy(watched.model, small.splits().test)
+    loss, accuracy = loop.loss_and_accuracy(watched.model, small.splits().test)
     assert watched.record.epochs[-1]["test_accuracy"] == accuracy
     assert watched.record.epochs[-1]["test_loss"] == pytest.approx(loss, rel=1e-6)
     assert "test_loss" not in whole.history()
@@ -1259,12 +1245,12 @@ def test_history_is_a_table_of_the_metrics(whole):
     assert table.index.name == "epoch"
     assert table["val_loss"].tolist() == whole.record.column("val_loss")
     pd.testing.assert_frame_equal(
-        training.history_table(records.read(whole.run_dir)), table
+        loop.history_table(records.read(whole.run_dir)), table
     )
 
 
 def test_load_model_builds_what_was_trained(folder, whole):
-    best, last = training.load_model(folder), training.load_model(str(folder), LAST)
+    best, last = loop.load_model(folder), loop.load_model(str(folder), LAST)
     assert values(last.weights) == values(whole.model.weights)
     assert values(best.weights) == values(whole.best_model().weights)
     assert best.get_layer("C1").activation is keras.activations.relu
@@ -1274,7 +1260,7 @@ def test_load_model_builds_what_was_trained(folder, whole):
     ).all()
     (folder / BEST).unlink()
     with pytest.raises(checkpoint.CheckpointError, match="no checkpoint at"):
-        training.load_model(folder)
+        loop.load_model(folder)
 
 
 def test_the_32_pixel_form_trains_too(tmp_path):
@@ -1342,7 +1328,7 @@ def test_without_numba_keras_trains_and_predicts_and_a_line_says_so(
     compiled.say_missing.cache_clear()
     run = train(tmp_path / "run", 1, engine=engine)
     assert run.record.sessions[0]["engine"] == "keras"
-    assert isinstance(training.load(tmp_path / "run"), keras.Model)
+    assert isinstance(loop.load(tmp_path / "run"), keras.Model)
     notices = [
         line for line in capfd.readouterr().err.splitlines() if "numba" in line
     ]
@@ -1351,10 +1337,10 @@ def test_without_numba_keras_trains_and_predicts_and_a_line_says_so(
 
 def test_both_engines_load_what_either_saved(tmp_path):
     images = small.dataset().test.images
-    for engine in training.ENGINES:
+    for engine in loop.ENGINES:
         train(tmp_path / engine, 1, engine=engine)
         found = [
-            evaluation.predict(training.load(tmp_path / engine, engine=one), images)
-            for one in training.ENGINES
+            evaluation.predict(loop.load(tmp_path / engine, engine=one), images)
+            for one in loop.ENGINES
         ]
         np.testing.assert_allclose(*found, rtol=0, atol=1e-6)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import small
 
-from lenet5lib import checkpoint, losses, models, weights_file
-from lenet5lib.keras_engine import KerasEngine, compile_model
-from lenet5lib.loops_engine import LoopsEngine
-from lenet5lib.recipe import Recipe
+from lenet5lib import models
 from lenet5lib.spec import LENET5, LENET5_32, LENET5_1998
+from lenet5lib.training import checkpoint, losses, weights_file
+from lenet5lib.training.keras_engine import KerasEngine, compile_model
+from lenet5lib.training.loops_engine import LoopsEngine
+from lenet5lib.training.recipe import Recipe
 
 RECIPES = {
     "Adam": Recipe(),

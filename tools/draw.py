@@ -7,9 +7,10 @@ The digits in them are the stand-in's, never MNIST's.
 import sys
 from pathlib import Path
 
+import export
 import numpy as np
 
-from lenet5lib import data, export, models, plots
+from lenet5lib import data, models, plots
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 STATIC = BOOK / "_static"

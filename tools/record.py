@@ -11,15 +11,10 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from lenet5lib import (
-    checkpoint,
-    data,
-    evaluation,
-    experiments,
-    files,
-    records,
-    training,
-)
+import one_change
+
+from lenet5lib import data, evaluation, files, records
+from lenet5lib.training import checkpoint, loop
 
 
 def main() -> int:
@@ -29,7 +24,7 @@ def main() -> int:
     options.add_argument("name", help="EXPERIMENT/NAME")
     chosen = options.parse_args()
     record = records.read(chosen.run_dir)
-    name = training.weights_to_use(record)
+    name = loop.weights_to_use(record)
     dataset = data.load_digits()
     if dataset.source != record.source:
         print(
@@ -37,12 +32,12 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    model = training.load_model(chosen.run_dir, name)
+    model = loop.load_model(chosen.run_dir, name)
     folder = records.RECORDED / chosen.name
     folder.mkdir(parents=True, exist_ok=True)
     files.write(folder / records.NAME, record.to_json().encode())
     checkpoint.save(model, record, folder / name, with_optimizer=False)
-    result = experiments.test_result(chosen.run_dir, name, dataset, looks=1)
+    result = one_change.test_result(chosen.run_dir, name, dataset, looks=1)
     files.write(folder / records.TEST, result.encode())
     wrong = len(evaluation.recorded_mistakes(folder))
     print(

@@ -1,5 +1,5 @@
 // The network in the page: reads an exported specification and its weights, computes every layer, explains any unit, and
-// brings a drawing to MNIST's form as lenet5lib/images.py does. No page element is touched here.
+// brings a drawing to MNIST's form as lenet5lib/data/pictures.py does. No page element is touched here.
 (function (root) {
 "use strict";
 
@@ -23,7 +23,7 @@ function size(shape) {
   return shape.reduce(function (product, side) { return product * side; }, 1);
 }
 
-// Make a network of what lenet5lib/export.py wrote.
+// Make a network of what tools/export.py wrote.
 function network(exported) {
   var weights = floats(exported.weights);
   var layers = exported.layers.map(function (layer) {

@@ -1,4 +1,4 @@
-// Written by lenet5lib/export.py: `make draw`.
+// Written by tools/export.py: `make draw`.
 window.LENET5_NETWORK = {
 "format": 1,
 "about": {"source": "MNIST", "epoch": 100, "seed": 0, "text": "LeNet-5, the article's 28×28 form, but with ReLU and max pooling. Trained on MNIST (60,000 digits, none held out) with seed 0; these are the averaged weights of epoch 100, the last.", "chapter": 14},

@@ -1,4 +1,4 @@
-// Written by lenet5lib/export.py: `make draw`.
+// Written by tools/export.py: `make draw`.
 window.LENET5_SAMPLES = {
 "format": 1,
 "source": "stand-in (scikit-learn's 8×8 digits, enlarged and warped; not MNIST)",

@@ -7,7 +7,6 @@ from numbers import Real
 
 import numpy as np
 
-from lenet5lib import codes
 from lenet5lib.exercises import (
     Hint,
     Number,
@@ -16,6 +15,7 @@ from lenet5lib.exercises import (
     exercise,
     number_exercise,
 )
+from lenet5lib.lenet1998 import codes
 from lenet5lib.loops import plain
 
 
@@ -92,7 +92,7 @@ CASES = (
     "12.3", "a function that takes ten distances and j and returns a probability"
 )
 def rubbish(answer) -> str:
-    from lenet5lib import losses
+    from lenet5lib.training import losses
 
     for distances, j in CASES:
         right = 1 - losses.posterior(distances[np.newaxis], j).sum()

@@ -12,7 +12,7 @@ from lenet5lib.exercises import (
     exercise,
     number_exercise,
 )
-from lenet5lib.recipe import OneCycle
+from lenet5lib.training.recipe import OneCycle
 
 
 @number_exercise("14.1", "a learning rate, to five decimals")

@@ -13,10 +13,10 @@ from lenet5lib.spec import LENET5
 
 @number_exercise("15.1", "FLOP/byte, to one decimal")
 def intensity() -> Number:
-    from lenet5lib import speed
+    from lenet5lib.studies import roofline
 
     batch = 256
-    count, moved, right = speed.work(LENET5, batch).loc["F6"]
+    count, moved, right = roofline.work(LENET5, batch).loc["F6"]
     layer, inputs = LENET5["F6"], (LENET5["C5"].units,)
     weights = 4 * arithmetic.params(layer, inputs)
     return Number(

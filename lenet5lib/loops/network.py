@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from lenet5lib.data import fit
-from lenet5lib.initial import initial_weights
+from lenet5lib.data.mnist import fit
 from lenet5lib.loops import backward, compiled, forward, operations, plan, update
 from lenet5lib.loops.compiled import specialise
+from lenet5lib.loops.initial import initial_weights
 from lenet5lib.loops.operations import clear, gather, give, maps, matrix, run
 from lenet5lib.loops.update import add_up, take_average
-from lenet5lib.losses import Loss
-from lenet5lib.recipe import Recipe
 from lenet5lib.spec import Architecture
+from lenet5lib.training.losses import Loss
+from lenet5lib.training.recipe import Recipe
 
 try:
     from numba import prange

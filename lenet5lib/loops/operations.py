@@ -11,7 +11,7 @@ The functions that are called here, and the capital letters, are constants that 
 import numpy as np
 
 from lenet5lib.loops.compiled import call
-from lenet5lib.philox import key_and_counter, philox_4x32
+from lenet5lib.loops.philox import key_and_counter, philox_4x32
 
 B, F = 1, np.float64
 SETTING, SIGN, SEED, DROPPED = 0.0, 1, 0, 0

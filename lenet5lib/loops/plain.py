@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from lenet5lib.arithmetic import output_size, same_padding, walk
-from lenet5lib.initial import layer_weights
 from lenet5lib.loops import backward, compiled, update
 from lenet5lib.loops import forward as loops
+from lenet5lib.loops.initial import layer_weights
 from lenet5lib.loops.network import Network, Weights
-from lenet5lib.recipe import Recipe
 from lenet5lib.spec import (
     RBF,
     Architecture,
@@ -28,6 +27,7 @@ from lenet5lib.spec import (
     pair,
     require_choice,
 )
+from lenet5lib.training.recipe import Recipe
 
 
 def convolve(

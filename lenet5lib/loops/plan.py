@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 
-from lenet5lib import arithmetic, philox
-from lenet5lib.loops import backward, compiled, forward, operations
+from lenet5lib import arithmetic
+from lenet5lib.loops import backward, compiled, forward, operations, philox
 from lenet5lib.loops.compiled import specialise
 from lenet5lib.spec import (
     RBF,

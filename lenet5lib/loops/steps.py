@@ -1,7 +1,7 @@
 """One convolution written in several ways, from the equation to what a processor does fast: the steps of chapter 15.
 
 All give the same numbers up to rounding, at stride 1 and without a table. Training uses none of them: its convolution is
-`forward.convolve`, which is `innermost` with the sums of a kernel row kept in registers. `speed` measures them.
+`forward.convolve`, which is `innermost` with the sums of a kernel row kept in registers. `roofline` measures them.
 
 The capital letters are constants that `compiled.specialise` sets, as in `forward`.
 """

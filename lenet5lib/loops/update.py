@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from lenet5lib.recipe import Recipe
+from lenet5lib.training.recipe import Recipe
 
 F = np.float64
 TINY = 1e-30

@@ -5,12 +5,14 @@ import io
 import shutil
 import statistics
 
+import export
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from served import HTML, PHONE, ROOT
 
-from lenet5lib import arithmetic, data, export, images, models
+from lenet5lib import arithmetic, data, models
+from lenet5lib.data import pictures
 from lenet5lib.spec import LENET5, Architecture, Conv, Dense, Flatten, Pool
 
 PAGE = "book/draw.html"
@@ -194,7 +196,7 @@ def rasters(count):
 
 def test_a_raster_comes_to_mnists_form_as_the_library_brings_it(tab):
     for raster in rasters(200):
-        expected = images.to_mnist_form(raster.astype(np.float32))
+        expected = pictures.to_mnist_form(raster.astype(np.float32))
         found = tab.evaluate(
             """([text, width, height]) => Array.from(
                 LENET5_ENGINE.toMnistForm(Float32Array.from(LENET5_ENGINE.bytes(text)), width, height))""",
@@ -206,8 +208,8 @@ def test_a_raster_comes_to_mnists_form_as_the_library_brings_it(tab):
 
 def test_a_raster_without_contrast_is_no_digit_for_either(tab):
     assert tab.evaluate("() => LENET5_ENGINE.toMnistForm(new Float32Array(100).fill(7), 10, 10)") is None  # fmt: skip
-    with pytest.raises(images.ImageError):
-        images.to_mnist_form(np.full((10, 10), 7, np.float32))
+    with pytest.raises(pictures.ImageError):
+        pictures.to_mnist_form(np.full((10, 10), 7, np.float32))
 
 
 def test_scripted_strokes_of_all_ten_digits_are_read(tab):

@@ -1,4 +1,4 @@
-"""Training with Keras: what `training` asks of an engine, the training step as a TensorFlow graph.
+"""Training with Keras: what `loop` asks of an engine, the training step as a TensorFlow graph.
 
 The other engine is `loops_engine`. Chapters 5 and 7 train with this one.
 """
@@ -14,11 +14,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lenet5lib import checkpoint, data, models, optimizers
-from lenet5lib.data import Digits
-from lenet5lib.losses import Loss
-from lenet5lib.recipe import Recipe
+from lenet5lib import data, models
+from lenet5lib.data.mnist import Digits
+from lenet5lib.lenet1998 import optimizer as lenet1998_optimizer
 from lenet5lib.spec import Architecture
+from lenet5lib.training import checkpoint
+from lenet5lib.training.losses import Loss
+from lenet5lib.training.recipe import Recipe
 
 STEPS = 100
 """Steps that TensorFlow takes for each call from Python."""
@@ -124,9 +126,13 @@ class KerasEngine:
             self.shown = images
         # Within an epoch they are in the checkpoint.
         if self.recipe.optimizer == "levenberg-marquardt" and not begun:
-            rows = optimizers.estimation_set(self.seed, number, of=len(images))
+            rows = lenet1998_optimizer.estimation_set(
+                self.seed, number, of=len(images)
+            )
             inputs = models.prepared(self.built, images[rows])
-            found = optimizers.second_derivatives(self.built, self.loss, inputs)
+            found = lenet1998_optimizer.second_derivatives(
+                self.built, self.loss, inputs
+            )
             self.built.optimizer.set_second_derivatives(found)
 
     def steps(self, batches: np.ndarray, rates: np.ndarray) -> tuple[float, int]:
@@ -150,12 +156,12 @@ class KerasEngine:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Use the average of the weights, where the recipe asks for one, for as long as the block lasts."""
-        with optimizers.averaged(self.built):
+        with lenet1998_optimizer.averaged(self.built):
             yield
 
     def take_average(self) -> None:
         """Take the average of the weights for good, where the recipe asks for one."""
-        optimizers.take_average(self.built)
+        lenet1998_optimizer.take_average(self.built)
 
     def contents(self, with_optimizer: bool = True) -> bytes:
         """Return a weights file."""
@@ -187,8 +193,8 @@ def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
     elif recipe.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(rate, momentum=recipe.momentum, **average)
     else:
-        mu = optimizers.MU if recipe.damping is None else recipe.damping
-        optimizer = optimizers.DiagonalLevenbergMarquardt(rate, mu)
+        mu = lenet1998_optimizer.MU if recipe.damping is None else recipe.damping
+        optimizer = lenet1998_optimizer.DiagonalLevenbergMarquardt(rate, mu)
     model.compile(optimizer)
     optimizer.build(model.trainable_variables)
     return model

@@ -1,7 +1,7 @@
 """What different ways of resuming keep and lose, found by trying each; and a training that is killed on purpose.
 
 The same small training is stopped after two of three epochs and resumed in several ways, with Keras's own pieces and with
-this library's `training`. Whatever a resumed training should have is then compared with what it has. Chapter 7 is about this
+this library's `loop`. Whatever a resumed training should have is then compared with what it has. Chapter 7 is about this
 module.
 """
 
@@ -20,10 +20,11 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from lenet5lib import checkpoint, keras_engine, models, records, training
-from lenet5lib.data import Splits, prepare
-from lenet5lib.recipe import Plateau, Recipe
+from lenet5lib import models, records
+from lenet5lib.data.mnist import Splits, prepare
 from lenet5lib.spec import Architecture, Dense, Dropout, Flatten
+from lenet5lib.training import checkpoint, keras_engine, loop
+from lenet5lib.training.recipe import Plateau, Recipe
 
 STOP, EPOCHS, SEED = 2, 3, 0
 
@@ -250,8 +251,8 @@ def _ours(splits: Splits, folder: Path) -> list[bool]:
     """Stop and resume with this library and return for each of `THINGS` whether it is there."""
     recipe = Recipe(learning_rate=Plateau(0.001, patience=1, least_gain=10))
 
-    def train(name: str, epochs: int) -> training.Run:
-        return training.train(
+    def train(name: str, epochs: int) -> loop.Run:
+        return loop.train(
             NETWORK,
             splits,
             folder / name,
@@ -283,7 +284,7 @@ def _ours(splits: Splits, folder: Path) -> list[bool]:
     ]
     masks = [_mask(run.model, STOP * steps) for run in (resumed, whole)]
     orders = [
-        training.epoch_order(run.record.config["seed"], EPOCHS, count).tolist()
+        loop.epoch_order(run.record.config["seed"], EPOCHS, count).tolist()
         for run in (resumed, whole)
     ]
     return [

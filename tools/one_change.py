@@ -1,6 +1,6 @@
 """Runs the trainings of chapter 14's experiment, several at a time, each resumable, and reads the test digits at their end.
 
-A run is an ordinary training in a folder of its own. What is finished is skipped, what was stopped goes on. `ladder` says
+A run is an ordinary training in a folder of its own. What is finished is skipped, what was stopped goes on. `ablation` says
 what is trained.
 """
 
@@ -15,13 +15,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lenet5lib import checkpoint, data, evaluation, files, ladder, records, training
-from lenet5lib.data import Dataset, Splits
-from lenet5lib.ladder import Variant
+from lenet5lib import data, evaluation, files, records
+from lenet5lib.data.mnist import Dataset, Splits
 from lenet5lib.loops import network
-from lenet5lib.recipe import Recipe
 from lenet5lib.spec import require_choice
-from lenet5lib.training import RunError
+from lenet5lib.studies import ablation
+from lenet5lib.studies.ablation import Variant
+from lenet5lib.training import checkpoint, loop
+from lenet5lib.training.loop import RunError
+from lenet5lib.training.recipe import Recipe
 
 
 def train(
@@ -45,7 +47,7 @@ def train(
         small: train on so many digits, and validate on so many.
         report: receives lines of text.
     """
-    training.train(
+    loop.train(
         variant.architecture,
         data.divide(dataset, variant.all_digits, small),
         folder,
@@ -70,7 +72,7 @@ def test_result(folder: Path, weights: str, dataset: Dataset, looks: int) -> str
         dataset: whose test digits are read.
         looks: at each digit; more than one are at copies that are distorted as in the training.
     """
-    model = training.load(folder, weights)
+    model = loop.load(folder, weights)
     recipe = Recipe.from_dict(records.read(folder).config)
     found = evaluation.evaluate(model, dataset.test, looks, recipe.distortion)
     wrong = [
@@ -97,12 +99,10 @@ def finished(
         record = records.read(folder)
     except records.RecordError:
         return False
-    asked = training.configuration(
-        variant.architecture, splits, variant.recipe, seed
-    )
+    asked = loop.configuration(variant.architecture, splits, variant.recipe, seed)
     done = len(record.epochs) >= variant.epochs and record.partial is None
     read = all((folder / records.result_name(number)).exists() for number in looks)
-    return done and read and not training.conflicts(record.config, asked)
+    return done and read and not loop.conflicts(record.config, asked)
 
 
 def run(
@@ -110,7 +110,7 @@ def run(
     dataset: Dataset,
     *,
     rungs: Sequence[str] | None = None,
-    seeds: int = len(ladder.SEEDS),
+    seeds: int = len(ablation.SEEDS),
     small: Sequence[int] | None = None,
     jobs: int = 1,
     child: Sequence[str] = (),
@@ -135,7 +135,7 @@ def run(
         ValueError: a rung of another name.
         Stopped: Ctrl-C or SIGTERM came, and what was running is saved.
     """
-    planned = list(ladder.runs(ladder.rungs_named(rungs), seeds))
+    planned = list(ablation.runs(ablation.rungs_named(rungs), seeds))
     left = []
     for variant, seed, looks in planned:
         place = _run_folder(folder, variant, seed)
@@ -174,7 +174,7 @@ def run_one(
     dataset: Dataset,
     threads: int,
     small: Sequence[int] | None = None,
-    seeds: int = len(ladder.SEEDS),
+    seeds: int = len(ablation.SEEDS),
 ) -> None:
     """Train one run by its name, such as relu/seed-3, with so many threads; what each job of `run` does.
 
@@ -184,7 +184,7 @@ def run_one(
     network.limit_threads(threads)
     known = {
         _name(variant, seed): (variant, seed, looks)
-        for variant, seed, looks in ladder.runs(ladder.rungs_named(), seeds)
+        for variant, seed, looks in ablation.runs(ablation.rungs_named(), seeds)
     }
     require_choice("run", name, tuple(known))
     variant, seed, looks = known[name]
@@ -212,7 +212,7 @@ def _in_processes(
     """
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     waiting, running, failed, ending = list(names), {}, None, False
-    with training.Stop() as stop:
+    with loop.Stop() as stop:
         while running or waiting:
             while waiting and len(running) < jobs:
                 name = waiting.pop(0)
@@ -236,7 +236,7 @@ def _in_processes(
                 for process in running.values():
                     process.terminate()
     if stop.asked is not None:
-        raise training.Stopped(
+        raise loop.Stopped(
             f"Stopped by {signal.Signals(stop.asked).name}; what was running is saved. The same command goes on from there.",
             stop.asked,
         )

@@ -11,8 +11,9 @@ from math import prod
 
 import numpy as np
 
-from lenet5lib import arithmetic, codes, philox
-from lenet5lib.recipe import INITIAL, usual_initial
+from lenet5lib import arithmetic
+from lenet5lib.lenet1998 import codes
+from lenet5lib.loops import philox
 from lenet5lib.spec import (
     RBF,
     Architecture,
@@ -23,6 +24,7 @@ from lenet5lib.spec import (
     pair,
     require_choice,
 )
+from lenet5lib.training.recipe import INITIAL, usual_initial
 
 
 def initial_weights(

@@ -11,10 +11,11 @@ import time
 from dataclasses import dataclass
 from itertools import accumulate
 
-from lenet5lib import evaluation, training
-from lenet5lib.data import Splits
-from lenet5lib.recipe import OneCycle, Recipe
+from lenet5lib import evaluation
+from lenet5lib.data.mnist import Splits
 from lenet5lib.spec import LENET5
+from lenet5lib.training import loop
+from lenet5lib.training.recipe import OneCycle, Recipe
 
 ARCHITECTURE = (
     LENET5.with_hidden_activation("relu")
@@ -80,7 +81,7 @@ def run(name: str, seed: int, splits: Splits, engine: str = "loops") -> Result:
     chosen = RECIPES[name]
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        done = training.train(
+        done = loop.train(
             ARCHITECTURE,
             splits,
             folder,

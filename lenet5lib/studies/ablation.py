@@ -1,7 +1,7 @@
 """From the article's network to today's training, one change at a time: what is trained, and what the records say of it.
 
 Layout and the 61,706 parameters stay. A rung of the ladder is one change: of the architecture's functions, of the recipe, or
-of how the trained network is asked. Of a few variants one was chosen by its error on the validation digits. `experiments`
+of how the trained network is asked. Of a few variants one was chosen by its error on the validation digits. `one_change`
 trains them; what is here needs neither TensorFlow nor the data. Chapter 14 is about this module.
 """
 
@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from lenet5lib import evaluation, records
-from lenet5lib.recipe import (
+from lenet5lib.spec import LENET5, Architecture, require_choice
+from lenet5lib.training.recipe import (
     AFFINE,
     USUAL,
     Distortion,
@@ -25,7 +26,6 @@ from lenet5lib.recipe import (
     Recipe,
     usual_initial,
 )
-from lenet5lib.spec import LENET5, Architecture, require_choice
 
 NAME = "one-change"
 """The experiment's name on the command line and among the records."""

@@ -30,14 +30,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lenet5lib import layers
-from lenet5lib.losses import (
+from lenet5lib.lenet1998 import layers
+from lenet5lib.spec import ACTIVATIONS
+from lenet5lib.training.losses import (
     CrossEntropy,
     Loss,
     MaximumAPosteriori,
     MaximumLikelihood,
 )
-from lenet5lib.spec import ACTIVATIONS
 
 MU = 0.02
 """The µ of the paper's appendix C: no weight moves faster than η / µ, however little the loss curves."""

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from lenet5lib.recipe import Distortion
+from lenet5lib.training.recipe import Distortion
 
 try:
     import numba

@@ -90,7 +90,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Digits:
-    """Some digits: `images` uint8 (n, 28, 28), ink 255 on background 0, and `labels` uint8 (n,), 0 to 9."""
+    """Some digits: `pictures` uint8 (n, 28, 28), ink 255 on background 0, and `labels` uint8 (n,), 0 to 9."""
 
     images: np.ndarray
     labels: np.ndarray

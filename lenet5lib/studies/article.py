@@ -1,6 +1,6 @@
 """The source article's way of training and resuming, mended only where current Keras refuses it.
 
-It is here to be compared with: `training` does the same work and loses nothing. Chapter 7 measures the difference, and the
+It is here to be compared with: `loop` does the same work and loses nothing. Chapter 7 measures the difference, and the
 appendix "From TensorFlow 2.4" lists what had to be mended.
 """
 
@@ -12,9 +12,9 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from lenet5lib import checkpoint
-from lenet5lib.data import Splits, prepare
-from lenet5lib.models import ArticleLeNet5
+from lenet5lib.data.mnist import Splits, prepare
+from lenet5lib.models.build import ArticleLeNet5
+from lenet5lib.training import checkpoint
 
 FORMER_NAME = "LeNet5.ckpt"
 """The name under which the article keeps its checkpoint; current Keras refuses it."""

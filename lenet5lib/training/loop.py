@@ -24,27 +24,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lenet5lib import (
-    checkpoint,
-    data,
-    distortions,
-    files,
-    losses,
-    records,
-    weights_file,
-)
-from lenet5lib.checkpoint import BEST, LAST, PREVIOUS
-from lenet5lib.data import Digits, Splits
+from lenet5lib import data, files, records
+from lenet5lib.data.mnist import Digits, Splits
 from lenet5lib.loops import compiled, network, update
-from lenet5lib.loops_engine import LoopsEngine
-from lenet5lib.recipe import USUAL, Recipe, require_number
 from lenet5lib.records import Record
 from lenet5lib.spec import RBF, Architecture, require_choice, require_size
+from lenet5lib.training import augment, checkpoint, losses, weights_file
+from lenet5lib.training.checkpoint import BEST, LAST, PREVIOUS
+from lenet5lib.training.loops_engine import LoopsEngine
+from lenet5lib.training.recipe import USUAL, Recipe, require_number
 
 if TYPE_CHECKING:
     import keras
 
-    from lenet5lib.keras_engine import KerasEngine
+    from lenet5lib.training.keras_engine import KerasEngine
 
     Engine = KerasEngine | LoopsEngine
 
@@ -255,7 +248,9 @@ def make_engine(
     """Return an engine, ready to train these digits."""
     if name == "loops":
         return LoopsEngine(architecture, recipe, loss, seed, digits)
-    from lenet5lib.keras_engine import KerasEngine  # Here TensorFlow starts.
+    from lenet5lib.training.keras_engine import (
+        KerasEngine,  # Here TensorFlow starts.
+    )
 
     return KerasEngine(architecture, recipe, loss, seed, digits)
 
@@ -601,7 +596,7 @@ class _Loop:
         distortion = self.recipe.distortion
         if distortion is None:
             return self.images
-        return distortions.distort(self.images, distortion, self.seed, epoch)
+        return augment.distort(self.images, distortion, self.seed, epoch)
 
     def epoch(
         self,

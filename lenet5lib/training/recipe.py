@@ -48,7 +48,7 @@ def require_number(
 LOSSES = ("cross-entropy", "maximum likelihood", "maximum a posteriori")
 """The losses by their names; `losses` computes them."""
 OPTIMIZERS = ("adam", "sgd", "levenberg-marquardt")
-"""The optimizers by their names: Adam as Keras computes it, gradient descent, the 1998 paper's, which is in `optimizers`."""
+"""The optimizers by their names: Adam as Keras computes it, gradient descent, the 1998 paper's, which is in `optimizer`."""
 OPTIONS_OF = {
     "adam": {"weight_decay", "average_decay"},
     "sgd": {"momentum", "average_decay"},
@@ -207,7 +207,7 @@ SCHEDULES: dict[str, type] = {
 }
 
 RATES_1998 = Stairs(((2, 5e-4), (3, 2e-4), (3, 1e-4), (4, 5e-5), (8, 1e-5)))
-"""The 1998 paper's rates of all weights, for 20 epochs of stochastic diagonal Levenberg–Marquardt; see `optimizers`.
+"""The 1998 paper's rates of all weights, for 20 epochs of stochastic diagonal Levenberg–Marquardt; see `optimizer`.
 
 A rate is divided by µ + h of each weight, so these are no rates for Adam. Source: the 1998 paper, section III.B.
 """
@@ -215,7 +215,7 @@ A rate is divided by µ + h of each weight, so these are no rates for Adam. Sour
 
 @dataclass(frozen=True)
 class Distortion:
-    """How far each training digit is distorted, anew in each epoch; `distortions.distort` does it.
+    """How far each training digit is distorted, anew in each epoch; `augment.distort` does it.
 
     Each amount is the half-width of a uniform distribution around no change.
 

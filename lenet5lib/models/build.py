@@ -16,10 +16,10 @@ import pandas as pd
 import tensorflow as tf
 from keras import layers as keras_layers
 
-from lenet5lib import arithmetic, codes, layers, losses
-from lenet5lib.data import fit, prepare, require_inputs
-from lenet5lib.paper import PAPER
-from lenet5lib.recipe import usual_initial
+from lenet5lib import arithmetic
+from lenet5lib.data.mnist import fit, prepare, require_inputs
+from lenet5lib.lenet1998 import codes, layers
+from lenet5lib.lenet1998.paper import PAPER
 from lenet5lib.spec import (
     LENET5,
     PIXELS,
@@ -35,6 +35,8 @@ from lenet5lib.spec import (
     require_choice,
     require_layer,
 )
+from lenet5lib.training import losses
+from lenet5lib.training.recipe import usual_initial
 
 POOLING = {
     "average": keras_layers.AveragePooling2D,

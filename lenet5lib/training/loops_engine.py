@@ -1,4 +1,4 @@
-"""Training with the loops: what `training` asks of an engine.
+"""Training with the loops: what `loop` asks of an engine.
 
 Nothing here imports TensorFlow, unless a Keras model is asked for.
 """
@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet5lib import data, weights_file
-from lenet5lib.data import Digits
-from lenet5lib.initial import initial_weights
+from lenet5lib import data
+from lenet5lib.data.mnist import Digits
 from lenet5lib.loops import compiled
+from lenet5lib.loops.initial import initial_weights
 from lenet5lib.loops.network import Network, Trainer
-from lenet5lib.losses import Loss
-from lenet5lib.recipe import Recipe
 from lenet5lib.spec import Architecture
+from lenet5lib.training import weights_file
+from lenet5lib.training.losses import Loss
+from lenet5lib.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -150,7 +151,7 @@ class LoopsEngine:
     def model(self) -> keras.Model:
         """Return a Keras model with these weights and this optimizer's state."""
         from lenet5lib import models
-        from lenet5lib.keras_engine import compile_model
+        from lenet5lib.training.keras_engine import compile_model
 
         model = models.build(self.architecture)
         compile_model(model, self.recipe)

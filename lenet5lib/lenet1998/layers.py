@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lenet5lib.codes import DIGITS, require_codes
+from lenet5lib.lenet1998.codes import DIGITS, require_codes
 from lenet5lib.spec import Pair, Table, pair
 
 AMPLITUDE, SLOPE = 1.7159, 2 / 3

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lenet5lib import arithmetic, checkpoint, ladder, records, training
+from lenet5lib import arithmetic, records
 from lenet5lib.spec import (
     ARCHITECTURES,
     PIXELS,
@@ -27,6 +27,8 @@ from lenet5lib.spec import (
     Pool,
     pair,
 )
+from lenet5lib.studies import ablation
+from lenet5lib.training import checkpoint, loop
 
 if TYPE_CHECKING:
     import keras
@@ -36,9 +38,9 @@ NETWORK, SAMPLES = "LENET5_NETWORK", "LENET5_SAMPLES"
 """The global names that the two scripts set."""
 LINE = 1000
 """Characters of base64 in a line of a script."""
-BEST_RUN = f"{ladder.NAME}/{ladder.FINAL.name}/seed-0"
+BEST_RUN = f"{ablation.NAME}/{ablation.FINAL.name}/seed-0"
 """The recorded run of chapter 14's last training that is used; its seed was fixed before the run was tested."""
-CHAPTERS = {"lenet5-200": 10, ladder.NAME: 14}
+CHAPTERS = {"lenet5-200": 10, ablation.NAME: 14}
 """For each recorded experiment whose networks can be exported, the chapter about it."""
 WORDS = {"relu": "ReLU", "scaled_tanh": "scaled tanh"}
 """Activations that are written in another way in a sentence than in a specification."""
@@ -186,7 +188,7 @@ def script(name: str, head: dict[str, Any], arrays: dict[str, np.ndarray]) -> st
         ] or ['""']
         parts.append(f"{json.dumps(key)}:\n" + " +\n".join(pieces))
     body = ",\n".join(parts)
-    return f"// Written by lenet5lib/export.py: `make draw`.\nwindow.{name} = {{\n{body}\n}};\n"
+    return f"// Written by tools/export.py: `make draw`.\nwindow.{name} = {{\n{body}\n}};\n"
 
 
 def recorded(folder: Path | None = None) -> Path:
@@ -200,7 +202,7 @@ def recorded(folder: Path | None = None) -> Path:
     """
     best = (folder or records.RECORDED) / BEST_RUN
     if (best / records.NAME).exists():
-        path = best / training.weights_to_use(records.read(best))
+        path = best / loop.weights_to_use(records.read(best))
         if path.exists():
             return path
     raise ExportError(
@@ -296,7 +298,7 @@ def from_checkpoint(
         CheckpointError: missing or damaged.
     """
     origin = about(path)
-    architecture, weights = training.load_weights(path)
+    architecture, weights = loop.load_weights(path)
     found = [
         array
         for layer in architecture.layers
