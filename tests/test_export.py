@@ -12,6 +12,7 @@ import pytest
 from export import ExportError
 
 from lenet5lib import arithmetic, data, models, plots, records, spec
+from lenet5lib.lenet1998 import optimizer as lenet1998_optimizer
 from lenet5lib.spec import LENET5, LENET5_32, Architecture, Conv, Pool
 from lenet5lib.studies import ablation
 from lenet5lib.training import checkpoint, keras_engine
