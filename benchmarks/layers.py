@@ -132,7 +132,7 @@ def _by_tensorflow(layer: Any, inputs: Shape, batch_size: int) -> Callable[[], A
         right = tf.constant(roofline.random_array(prod(inputs), layer.units))
         return lambda: tf.matmul(left, right)[0, 0].numpy()
     values = tf.constant(roofline.random_array(batch_size, *inputs))
-    size = (*pair(layer.kernel_size), inputs[2], layer.maps)
+    size = (*pair(layer.kernel_size), inputs[2], layer.filters)
     kernel, strides = tf.constant(roofline.random_array(*size)), pair(layer.stride)
     padding = layer.padding.upper()
     return lambda: tf.nn.conv2d(values, kernel, strides, padding)[

@@ -220,7 +220,7 @@ def loops_distorted(digits: dict, options: argparse.Namespace) -> dict[str, Any]
         rotation=8,
         elastic=0.4,
     )
-    return loops(digits, options, distortion=bent, average_decay=0.9997)
+    return loops(digits, options, distortion=bent, ema_decay=0.9997)
 
 
 def keras_engine(digits: dict, options: argparse.Namespace) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import NamedTuple
 
+from lenet5lib._checks import require_int
 from lenet5lib.spec import (
     RBF,
     Architecture,
@@ -33,7 +34,6 @@ from lenet5lib.spec import (
     Subsample,
     pair,
     require_layer,
-    require_size,
 )
 
 Shape = tuple[int, ...]
@@ -61,12 +61,12 @@ def output_size(
     >>> output_size(28, 5, stride=3, padding="same")
     10
     """
-    i = require_size("input_size", input_size)
-    k = require_size("kernel_size", kernel_size)
-    s = require_size("stride", stride)
+    i = require_int("input_size", input_size)
+    k = require_int("kernel_size", kernel_size)
+    s = require_int("stride", stride)
     if padding == "same":
         return -(-i // s)
-    p = 0 if padding == "valid" else require_size("padding", padding, minimum=0)
+    p = 0 if padding == "valid" else require_int("padding", padding, minimum=0)
     if k > i + 2 * p:
         raise ValueError(
             f"kernel_size {k} is larger than the padded input, {i} + 2·{p} = {i + 2 * p}; expected a window that fits. "
@@ -145,7 +145,7 @@ def output_shape(layer: Layer, input_shape: Shape) -> Shape:
     Raises:
         ValueError: the input has the wrong number of axes, or the window does not fit; the layer is named.
 
-    >>> output_shape(Conv("C3", maps=16, kernel_size=5), (14, 14, 6))
+    >>> output_shape(Conv("C3", filters=16, kernel_size=5), (14, 14, 6))
     (10, 10, 16)
     """
     _require_shape(layer, input_shape)
@@ -161,7 +161,7 @@ def output_shape(layer: Layer, input_shape: Shape) -> Shape:
                 raise ValueError(f"{layer.name}: {error}") from None
             return (
                 *sizes,
-                layer.maps if isinstance(layer, Conv) else input_shape[2],
+                layer.filters if isinstance(layer, Conv) else input_shape[2],
             )
         case Flatten():
             return (prod(input_shape),)
@@ -177,7 +177,7 @@ def params(layer: Layer, input_shape: Shape) -> int:
     A convolution has maps·(kh·kw·input maps + 1), or with a table kh·kw for each of its entries and a bias for each map; a
     dense layer units·(inputs + 1); trainable subsampling 2·maps. Pooling, flattening, dropout and RBF units have none.
 
-    >>> params(Conv("C3", maps=16, kernel_size=5), (14, 14, 6))
+    >>> params(Conv("C3", filters=16, kernel_size=5), (14, 14, 6))
     2416
     >>> from lenet5lib.spec import LENET5_1998
     >>> params(LENET5_1998["C3"], (14, 14, 6))
@@ -187,10 +187,12 @@ def params(layer: Layer, input_shape: Shape) -> int:
     match layer:
         case Conv(table=None):
             kernel_height, kernel_width = pair(layer.kernel_size)
-            return layer.maps * (kernel_height * kernel_width * input_shape[2] + 1)
+            return layer.filters * (
+                kernel_height * kernel_width * input_shape[2] + 1
+            )
         case Conv():
             kernels = sum(len(row) for row in layer.table)
-            return prod(pair(layer.kernel_size)) * kernels + layer.maps
+            return prod(pair(layer.kernel_size)) * kernels + layer.filters
         case Dense():
             return layer.units * (input_shape[0] + 1)
         case Subsample():
@@ -206,7 +208,7 @@ def connections(layer: Layer, input_shape: Shape) -> int:
     one a parameter; pooling its window's cells for each unit, trainable subsampling these and a bias; RBF units one for each
     input, since they have no bias; flattening and dropout none.
 
-    >>> connections(Conv("C3", maps=16, kernel_size=5), (14, 14, 6))
+    >>> connections(Conv("C3", filters=16, kernel_size=5), (14, 14, 6))
     241600
     """
     outputs = output_shape(layer, input_shape)
@@ -231,7 +233,7 @@ def macs(layer: Layer, input_shape: Shape) -> int:
     Pooling, flattening and dropout multiply by no weight and count zero. Trainable subsampling multiplies the sum of each
     window once, by its coefficient; an RBF unit each difference once, by itself.
 
-    >>> macs(Conv("C3", maps=16, kernel_size=5), (14, 14, 6))
+    >>> macs(Conv("C3", filters=16, kernel_size=5), (14, 14, 6))
     240000
     """
     outputs = output_shape(layer, input_shape)

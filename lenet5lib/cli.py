@@ -60,15 +60,15 @@ def train(options: argparse.Namespace) -> None:
 
 def _recipe(options: argparse.Namespace) -> recipe.Recipe:
     """Return the hyperparameters that the command line asks for."""
-    from lenet5lib.training import recipe
+    from lenet5lib.training import recipe, schedules
 
     rate, epochs = options.learning_rate, options.epochs
     if options.schedule == "one-cycle":
-        rate = recipe.OneCycle(rate, epochs)
+        rate = schedules.OneCycle(rate, epochs)
     elif options.schedule == "plateau":
-        rate = recipe.Plateau(rate)
+        rate = schedules.ReduceOnPlateau(rate)
     elif options.schedule == "1998":
-        rate = recipe.RATES_1998
+        rate = schedules.SCHEDULE_1998
     return recipe.Recipe(
         batch_size=options.batch_size,
         learning_rate=rate,
@@ -475,7 +475,7 @@ def command(record: records.Record, run_dir: str, width: int | None = None) -> s
     Raises:
         ValueError: a recipe for which the command line has no words.
     """
-    from lenet5lib.training import recipe
+    from lenet5lib.training import recipe, schedules
 
     config = record.config
     built = spec.Architecture.from_dict(config["architecture"])
@@ -492,11 +492,11 @@ def command(record: records.Record, run_dir: str, width: int | None = None) -> s
         words += ["--architecture", architecture]
     if chosen.batch_size != 32:
         words += ["--batch-size", chosen.batch_size]
-    if isinstance(rate, recipe.OneCycle):
+    if isinstance(rate, schedules.OneCycle):
         words += ["--schedule", rate.kind, "--learning-rate", rate.peak]
-    elif isinstance(rate, recipe.Plateau):
+    elif isinstance(rate, schedules.ReduceOnPlateau):
         words += ["--schedule", rate.kind, "--learning-rate", rate.rate]
-    elif rate == recipe.RATES_1998:
+    elif rate == schedules.SCHEDULE_1998:
         words += ["--schedule", "1998"]
     elif rate != 0.001:
         words += ["--learning-rate", rate]

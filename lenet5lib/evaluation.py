@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from lenet5lib._checks import require_int
 from lenet5lib.data.mnist import CLASSES, Digits
 from lenet5lib.loops.network import Network
 from lenet5lib.records import (
@@ -25,7 +26,6 @@ from lenet5lib.records import (
     recorded,
     result_name,
 )
-from lenet5lib.spec import require_size
 from lenet5lib.training.losses import probabilities
 from lenet5lib.training.recipe import Distortion, Recipe
 
@@ -238,7 +238,7 @@ def tried(experiment: str) -> pd.DataFrame:
         record = read(folder)
         recipe, last = Recipe.from_dict(record.config), record.epochs[-1]
         steps = np.arange(len(record.epochs) * 100)
-        rates = recipe.rates(steps, 100, record.column("val_loss"))
+        rates = recipe.learning_rates(steps, 100, record.column("val_loss"))
         rows[name] = {
             "optimizer": recipe.optimizer,
             "learning rate": float(np.format_float_positional(rates.max(), 3)),
@@ -435,7 +435,7 @@ def evaluate(
     """
     from lenet5lib.training import augment
 
-    require_size("looks", looks)
+    require_int("looks", looks)
     if looks == 1:
         return Evaluation(predict(model, digits.images), digits.labels)
     if distortion is None:

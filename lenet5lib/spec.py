@@ -3,16 +3,24 @@
 One `Architecture` drives the counting (`arithmetic`), the Keras model (`models`), the diagram (`plots`) and every table.
 This module holds no formula and imports nothing outside the standard library. It serves chapters 2 to 4, and 11 to 13.
 
-Shapes are `(height, width, maps)`, channels last; a flat vector has the shape `(units,)`.
+Shapes are `(height, width, channels)`, channels last; a flat vector has the shape `(units,)`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, ClassVar
+
+from lenet5lib._checks import (
+    from_plain,
+    is_number,
+    require_choice,
+    require_int,
+    require_number,
+    require_pair,
+    to_plain,
+)
 
 Pair = tuple[int, int]
 Table = tuple[tuple[int, ...], ...]
@@ -31,40 +39,6 @@ def pair(value: int | Pair) -> Pair:
     return (
         (value[0], value[1]) if isinstance(value, (tuple, list)) else (value, value)
     )
-
-
-def require_size(what: str, value: Any, minimum: int = 1) -> int:
-    """Return `value` if it is a whole number of at least `minimum`, else raise ValueError naming `what`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ValueError(
-            f"{what} is {value!r}; expected a whole number. Write it without a fraction or quotes."
-        )
-    if value.__index__() < minimum:
-        raise ValueError(
-            f"{what} is {value}; expected {minimum} or more. Choose a larger number."
-        )
-    return value.__index__()
-
-
-def require_pair(what: str, value: Any) -> None:
-    """Raise ValueError unless `value` is one size or a (height, width) of two sizes, each 1 or more."""
-    if not isinstance(value, (tuple, list)):
-        require_size(what, value)
-    elif len(value) != 2:
-        raise ValueError(
-            f"{what} is {value!r}; expected one size or (height, width). Give one or two numbers."
-        )
-    else:
-        for size in value:
-            require_size(what, size)
-
-
-def require_choice(what: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Raise ValueError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ValueError(
-            f"{what} is {value!r}; expected one of {', '.join(choices)}. Choose one of these."
-        )
 
 
 def require_table(what: str, table: Any, maps: int) -> Table:
@@ -87,11 +61,11 @@ def require_table(what: str, table: Any, maps: int) -> Table:
             raise ValueError(
                 f"row {number} of {what} is empty; expected the input maps that feed output map {number}. Name at least one."
             )
-        for source in row:
-            require_size(f"an input map in row {number} of {what}", source, 0)
-            if row.count(source) > 1:
+        for channel in row:
+            require_int(f"an input map in row {number} of {what}", channel, 0)
+            if row.count(channel) > 1:
                 raise ValueError(
-                    f"row {number} of {what} names input map {source} more than once; expected each map once. "
+                    f"row {number} of {what} names input map {channel} more than once; expected each map once. "
                     "Remove the repetition."
                 )
     return tuple(tuple(row) for row in table)
@@ -99,14 +73,14 @@ def require_table(what: str, table: Any, maps: int) -> Table:
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution: `maps` kernels of `kernel_size` over all input maps, a bias each, then the activation.
+    """A convolution: `filters` kernels of `kernel_size` over all input maps, a bias each, then the activation.
 
     A `table` thins the connections out: for each output map the input maps that feed it, numbered from 0. Then there is one
     kernel for each entry, and none where nothing is named.
     """
 
     name: str
-    maps: int
+    filters: int
     kernel_size: int | Pair
     stride: int | Pair = 1
     padding: str = "valid"
@@ -115,14 +89,14 @@ class Conv:
     kind: ClassVar[str] = "convolution"
 
     def __post_init__(self) -> None:
-        require_size(f"maps of {self.name}", self.maps)
+        require_int(f"filters of {self.name}", self.filters)
         require_pair(f"kernel_size of {self.name}", self.kernel_size)
         require_pair(f"stride of {self.name}", self.stride)
         require_choice(f"padding of {self.name}", self.padding, PADDINGS)
         require_choice(f"activation of {self.name}", self.activation, ACTIVATIONS)
         if self.table is not None:
             what = f"the table of {self.name}"
-            table = require_table(what, self.table, self.maps)
+            table = require_table(what, self.table, self.filters)
             object.__setattr__(self, "table", table)
 
 
@@ -175,7 +149,7 @@ class Subsample:
 
 @dataclass(frozen=True)
 class Flatten:
-    """Lay maps of (height, width, maps) out as one vector."""
+    """Lay maps of (height, width, channels) out as one vector."""
 
     name: str = "Flatten"
     kind: ClassVar[str] = "flatten"
@@ -191,7 +165,7 @@ class Dense:
     kind: ClassVar[str] = "dense"
 
     def __post_init__(self) -> None:
-        require_size(f"units of {self.name}", self.units)
+        require_int(f"units of {self.name}", self.units)
         require_choice(f"activation of {self.name}", self.activation, ACTIVATIONS)
 
 
@@ -204,7 +178,7 @@ class RBF:
     kind: ClassVar[str] = "rbf"
 
     def __post_init__(self) -> None:
-        require_size(f"units of {self.name}", self.units)
+        require_int(f"units of {self.name}", self.units)
 
 
 @dataclass(frozen=True)
@@ -216,10 +190,7 @@ class Dropout:
     kind: ClassVar[str] = "dropout"
 
     def __post_init__(self) -> None:
-        if not _is_number(self.rate) or not 0 <= self.rate < 1:
-            raise ValueError(
-                f"rate of {self.name} is {self.rate!r}; expected a number from 0 to below 1. It is the share set to 0."
-            )
+        require_number(f"rate of {self.name}", self.rate, below=1)
 
 
 Layer = Conv | Pool | Subsample | Flatten | Dense | RBF | Dropout
@@ -231,21 +202,12 @@ PIXELS = (0.0, 1.0)
 """The values that background and ink become unless an architecture says otherwise."""
 
 
-def _is_number(value: Any) -> bool:
-    """Return whether `value` is a finite number and no truth value."""
-    return (
-        isinstance(value, Real)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-    )
-
-
 def require_scale(scale: Any) -> None:
     """Raise ValueError unless `scale` is two finite numbers, the value of background and a larger one of ink."""
     if (
         not isinstance(scale, (tuple, list))
         or len(scale) != 2
-        or not all(_is_number(value) for value in scale)
+        or not all(is_number(value) for value in scale)
         or scale[0] >= scale[1]
     ):
         raise ValueError(
@@ -264,7 +226,7 @@ def require_layer(layer: Any) -> None:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network: its name, the shape of one input (height, width, maps), its layers in order, and what it takes pixels for.
+    """A network: its name, the shape of one input (height, width, channels), its layers in order, and what it takes pixels for.
 
     `scale` is the pair of values that background (0 in the file) and ink (255) become; levels between them lie between.
 
@@ -283,10 +245,10 @@ class Architecture:
             or len(self.input_shape) != 3
         ):
             raise ValueError(
-                f"input_shape is {self.input_shape!r}; expected (height, width, maps). A grey image has 1 map."
+                f"input_shape is {self.input_shape!r}; expected (height, width, channels). A grey image has 1 map."
             )
         for size in self.input_shape:
-            require_size("input_shape", size)
+            require_int("input_shape", size)
         require_scale(self.scale)
         for layer in self.layers:
             require_layer(layer)
@@ -307,9 +269,9 @@ class Architecture:
         )
 
     def change(self, layer_name: str, **changes: Any) -> Architecture:
-        """Return a copy in which one layer has other values: ``LENET5.change("C3", maps=32)``.
+        """Return a copy in which one layer has other values: ``LENET5.change("C3", filters=32)``.
 
-        >>> LENET5.change("C3", maps=32)["C3"].maps
+        >>> LENET5.change("C3", filters=32)["C3"].filters
         32
         """
         changed = dataclasses.replace(self[layer_name], **changes)
@@ -329,22 +291,8 @@ class Architecture:
         return dataclasses.replace(self, layers=(*layers, self.layers[-1]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the architecture as plain JSON values, what is None or the usual scale left out; `from_dict` reads them."""
-        layers = [
-            {"kind": layer.kind}
-            | {
-                key: _plain(value)
-                for key, value in vars(layer).items()
-                if value is not None
-            }
-            for layer in self.layers
-        ]
-        values = {
-            "name": self.name,
-            "input_shape": list(self.input_shape),
-            "layers": layers,
-        }
-        return values if self.scale == PIXELS else values | {"scale": [*self.scale]}
+        """Return the architecture as plain JSON values, without what has its default; `from_dict` reads them."""
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:
@@ -356,43 +304,26 @@ class Architecture:
         Raises:
             ValueError: a layer of unknown kind.
         """
-        layers = []
-        for entry in values["layers"]:
-            fields = {key: _frozen(value) for key, value in entry.items()}
-            kind = fields.pop("kind", None)
-            require_choice("layer kind", kind, tuple(KINDS))
-            layers.append(KINDS[kind](**fields))
-        scale = tuple(values.get("scale", PIXELS))
-        return cls(
-            values["name"], tuple(values["input_shape"]), tuple(layers), scale
-        )
-
-
-def _plain(value: Any) -> Any:
-    """Return tuples, nested ones too, as JSON's lists."""
-    return [_plain(one) for one in value] if isinstance(value, tuple) else value
-
-
-def _frozen(value: Any) -> Any:
-    """Return JSON's lists, nested ones too, as tuples."""
-    return (
-        tuple(_frozen(one) for one in value) if isinstance(value, list) else value
-    )
+        return cls(**{key: from_plain(one, KINDS) for key, one in values.items()})
 
 
 def _lenet5(
     name: str, side: int, padding: str, c5: tuple[Layer, ...]
 ) -> Architecture:
-    """The article's layers for a `side`×`side` input; only C1's padding and the form of C5 differ."""
+    """The article's layers for a `side`×`side` input; only C1's padding and the kind of C5 differ."""
     return Architecture(
         name,
         (side, side, 1),
         (
             Conv(
-                "C1", maps=6, kernel_size=5, padding=padding, activation="sigmoid"
+                "C1",
+                filters=6,
+                kernel_size=5,
+                padding=padding,
+                activation="sigmoid",
             ),
             Pool("S2"),
-            Conv("C3", maps=16, kernel_size=5, activation="sigmoid"),
+            Conv("C3", filters=16, kernel_size=5, activation="sigmoid"),
             Pool("S4"),
             *c5,
             Dense("F6", units=84, activation="sigmoid"),
@@ -402,7 +333,7 @@ def _lenet5(
 
 
 LENET5 = _lenet5(
-    "LeNet-5, the article's 28×28 form",
+    "modern LeNet-5 (28×28)",
     28,
     "same",
     (Flatten(), Dense("C5", units=120, activation="sigmoid")),
@@ -410,10 +341,10 @@ LENET5 = _lenet5(
 """The article's network as its code builds it: 28×28 input, padded C1, C5 as a dense layer; 61,706 parameters."""
 
 LENET5_32 = _lenet5(
-    "LeNet-5, the article's 32×32 form",
+    "modern LeNet-5 (32×32)",
     32,
     "valid",
-    (Conv("C5", maps=120, kernel_size=5, activation="sigmoid"), Flatten()),
+    (Conv("C5", filters=120, kernel_size=5, activation="sigmoid"), Flatten()),
 )
 """The article's network as its text describes it: 32×32 input, no padding, C5 as a convolution; 61,706 parameters."""
 
@@ -438,14 +369,16 @@ TABLE_I: Table = (
 """Which maps of S2 feed each map of C3. Source: the 1998 paper, table I."""
 
 LENET5_1998 = Architecture(
-    "LeNet-5 as published in 1998",
+    "LeNet-5 (1998)",
     (32, 32, 1),
     (
-        Conv("C1", maps=6, kernel_size=5, activation="scaled_tanh"),
+        Conv("C1", filters=6, kernel_size=5, activation="scaled_tanh"),
         Subsample("S2"),
-        Conv("C3", maps=16, kernel_size=5, activation="scaled_tanh", table=TABLE_I),
+        Conv(
+            "C3", filters=16, kernel_size=5, activation="scaled_tanh", table=TABLE_I
+        ),
         Subsample("S4"),
-        Conv("C5", maps=120, kernel_size=5, activation="scaled_tanh"),
+        Conv("C5", filters=120, kernel_size=5, activation="scaled_tanh"),
         Flatten(),
         Dense("F6", units=84, activation="scaled_tanh"),
         RBF("Output"),

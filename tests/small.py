@@ -73,7 +73,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     config = records.read(one).config
     # Weights, the optimizer's slots and its two numbers; averages.
     last = 10 + (10 if config.get("optimizer") == "sgd" else 20) + 2
-    last += 10 * ("average_decay" in config)
+    last += 10 * ("ema_decay" in config)
     for name, count in ((checkpoint.LAST, last), (checkpoint.BEST, 10)):
         mine, theirs = arrays(one / name), arrays(other / name)
         assert len(mine) == count

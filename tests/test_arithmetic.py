@@ -129,7 +129,7 @@ def visit(layer, input_shape):
         )
     else:
         window, stride, padding = sliding(layer)
-        maps = layer.maps if isinstance(layer, Conv) else input_shape[2]
+        maps = layer.filters if isinstance(layer, Conv) else input_shape[2]
     rows, columns = (
         places(i, k, s, padding)
         for i, k, s in zip(input_shape[:2], window, stride, strict=True)
@@ -397,7 +397,7 @@ def architectures(draw, largest=20):
     maps = shape[2]
     for n in range(draw(st.integers(0, 4))):
         layer = draw(layers_with_windows(f"L{n}", height, width, maps))
-        maps = getattr(layer, "maps", maps)
+        maps = getattr(layer, "filters", maps)
         window, stride, padding = sliding(layer)
         height, width = (
             len(places(i, k, s, padding))
@@ -663,12 +663,12 @@ WRONG_ORDER = {
         "S2 receives an input of shape (784,); expected (height, width, maps). Move it before the Flatten.",
     ),
     "a table that names a map too many": (
-        LENET5_1998.change("C1", maps=5),
+        LENET5_1998.change("C1", filters=5),
         "C3: row 3 of its table names input map 5; expected 0 to 4, since 5 maps come in. Correct the table or the layer "
         "before it.",
     ),
     "a table that leaves maps out": (
-        LENET5_1998.change("C1", maps=8),
+        LENET5_1998.change("C1", filters=8),
         "C3: its table leaves input maps 6 and 7 unconnected; expected each of the 8 maps that come in to feed one that "
         "goes out. Name it in a row.",
     ),

@@ -15,7 +15,7 @@ from lenet5lib import files, models, records
 from lenet5lib.spec import LENET5, LENET5_32, Architecture, Conv, Dense
 from lenet5lib.training import checkpoint, keras_engine, loop
 from lenet5lib.training.checkpoint import BEST, LAST, CheckpointError
-from lenet5lib.training.recipe import USUAL, Recipe
+from lenet5lib.training.recipe import DEFAULT_RECIPE, Recipe
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +212,7 @@ def test_foreign_files_are_refused(tmp_path):
     ("architecture", "named"),
     [
         (
-            LENET5.change("C3", maps=8),
+            LENET5.change("C3", filters=8),
             "derived 10×10×16 and 2,416 parameters, built 10×10×8 and 1,208 parameters",
         ),
         (LENET5.change("F6", units=90), "F6: shape and parameters differ"),
@@ -246,7 +246,7 @@ def test_weights_of_another_architecture_are_refused(copy, architecture, named):
 def test_best_weights_do_not_restore_an_optimizer(run):
     with pytest.raises(CheckpointError, match="does not fit"):
         checkpoint.load(
-            keras_engine.compile_model(models.build(LENET5), USUAL),
+            keras_engine.compile_model(models.build(LENET5), DEFAULT_RECIPE),
             run.run_dir / BEST,
         )
 
@@ -275,7 +275,7 @@ def test_compare_counts_the_numbers_that_differ(run, tmp_path):
     same = checkpoint.compare(run.run_dir / LAST, run.run_dir / LAST)
     assert same["differing"].to_list() == [0, 0]
     assert same["numbers"].to_list() == [61_706, 2 * 61_706 + 2]
-    model = keras_engine.compile_model(models.build(LENET5), USUAL)
+    model = keras_engine.compile_model(models.build(LENET5), DEFAULT_RECIPE)
     checkpoint.load(model, run.run_dir / LAST)
     bias = model.get_layer("C1").bias
     bias.assign(np.nextafter(np.asarray(bias), np.float32(9)))
@@ -303,7 +303,7 @@ def test_parts_say_whether_an_optimizer_was_saved(run, copy, tmp_path):
 
 def test_an_average_is_saved_with_the_optimizer_and_only_there(run, tmp_path):
     model = models.build(LENET5, seed=3)
-    keras_engine.compile_model(model, Recipe(average_decay=0.5))
+    keras_engine.compile_model(model, Recipe(ema_decay=0.5))
     averages = model.optimizer._model_variables_moving_average
     for n, average in enumerate(averages):
         average.assign(np.full(average.shape, n + 0.1))
@@ -312,7 +312,7 @@ def test_an_average_is_saved_with_the_optimizer_and_only_there(run, tmp_path):
     assert numbers.to_list() == [61_706, 3 * 61_706 + 2]
     again = models.build(LENET5, seed=4)
     checkpoint.load(
-        keras_engine.compile_model(again, Recipe(average_decay=0.5)),
+        keras_engine.compile_model(again, Recipe(ema_decay=0.5)),
         tmp_path / LAST,
     )
     assert values(again.optimizer.variables) == values(model.optimizer.variables)

@@ -412,7 +412,7 @@ def test_predict_reads_large_drawings_dark_on_light(finished, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     first, *lines = done.stdout.splitlines()
     assert first.startswith(
-        "LeNet-5, the article's 28×28 form. Trained on the file letters.npz (1,100 digits, 100 held out) with seed 0; these "
+        "modern LeNet-5 (28×28). Trained on the file letters.npz (1,100 digits, 100 held out) with seed 0; these "
     )
     assert first.endswith(", the best on validation.")
     right = 0
@@ -458,7 +458,7 @@ def test_predict_takes_the_last_weights_of_a_run_on_all_digits(
     (folder / checkpoint.BEST).unlink()
     about = call("predict", "--run-dir", folder, digit).stdout.splitlines()[0]
     assert about == (
-        "LeNet-5, the article's 28×28 form. Trained on the file letters.npz (1,200 digits, none held out) with seed 0; "
+        "modern LeNet-5 (28×28). Trained on the file letters.npz (1,200 digits, none held out) with seed 0; "
         "these are the weights of epoch 3, the last."
     )
 

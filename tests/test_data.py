@@ -637,7 +637,7 @@ LABELS = st.lists(st.integers(0, 9), max_size=300).map(
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(LABELS, st.integers(1, 15))
 def test_hold_out_divides_every_class_in_proportion(labels, parts):
-    rest, held = data.hold_out(labels, parts)
+    rest, held = data.stratified_split(labels, parts)
     assert len(held) == len(labels) // parts
     assert sorted([*rest, *held]) == list(range(len(labels)))
     assert rest.tolist() == sorted(rest)
@@ -651,7 +651,7 @@ def test_hold_out_divides_every_class_in_proportion(labels, parts):
 
 def test_hold_out_is_the_division_that_the_printed_results_were_made_with():
     labels = np.arange(60) % 5
-    assert data.hold_out(labels, 12)[1].tolist() == [6, 9, 22, 25, 48]
+    assert data.stratified_split(labels, 12)[1].tolist() == [6, 9, 22, 25, 48]
 
 
 def test_split_holds_a_twelfth_out_and_leaves_the_test_digits_alone():

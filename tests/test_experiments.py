@@ -31,7 +31,7 @@ from lenet5lib.training.recipe import Distortion, Recipe
 FEW, MORE = (40, 20), (500, 50)
 RELU = LENET5.with_hidden_activation("relu")
 FIRST = Variant("first", RELU, Recipe(20, 0.01), epochs=2)
-SECOND = FIRST.changed("second", average_decay=0.5, label_smoothing=0.1)
+SECOND = FIRST.changed("second", ema_decay=0.5, label_smoothing=0.1)
 SLOW, FAST = (SECOND.changed(f"rate-{r}", learning_rate=r) for r in (0.002, 0.02))
 RUNGS = (Rung("one", FIRST), Rung("two", SECOND, (SLOW, FAST)))
 NAMES = ["first/seed-0", "rate-0.002/seed-0", "rate-0.02/seed-0", "second/seed-0"]

@@ -71,7 +71,7 @@ def test_every_layer_stands_in_the_script_with_its_counts(architecture):
 
 def test_padding_is_written_as_the_zeros_that_the_arithmetic_finds():
     layers = (
-        Conv("A", maps=2, kernel_size=(5, 2), stride=(1, 2), padding="same"),
+        Conv("A", filters=2, kernel_size=(5, 2), stride=(1, 2), padding="same"),
         Pool("B", size=3, stride=2, padding="same"),
         Pool("C"),
     )
@@ -101,7 +101,7 @@ def test_weights_of_another_network_are_refused():
     with pytest.raises(ExportError) as caught:
         export.network_script(LENET5.change("F6", units=80), weights, ABOUT)
     assert str(caught.value) == (
-        "there are 61,706 weights for LeNet-5, the article's 28×28 form; expected 61,182. Export the weights of this "
+        "there are 61,706 weights for modern LeNet-5 (28×28); expected 61,182. Export the weights of this "
         "network."
     )
 
@@ -140,7 +140,7 @@ def test_another_scale_is_refused():
     with pytest.raises(ExportError) as caught:
         export.network_script(other, weights, ABOUT)
     assert str(caught.value) == (
-        "LeNet-5, the article's 28×28 form reads pixels from -0.1 to 1.175; expected 0 to 1. The drawing page computes no "
+        "modern LeNet-5 (28×28) reads pixels from -0.1 to 1.175; expected 0 to 1. The drawing page computes no "
         "other; export another network."
     )
 
@@ -192,7 +192,7 @@ def test_a_checkpoint_is_exported_with_its_origin(tmp_path):
         "source": "the file small.npz",
         "epoch": 4,
         "seed": 5,
-        "text": "LeNet-5, the article's 28×28 form. Trained on the file small.npz (50 digits, 10 held out) with seed 5; "
+        "text": "modern LeNet-5 (28×28). Trained on the file small.npz (50 digits, 10 held out) with seed 5; "
         "these are the weights of epoch 4, the best on validation.",
     }
     for mine, theirs in zip(model.get_weights(), weights, strict=True):
@@ -211,7 +211,7 @@ def test_a_checkpoint_is_exported_with_its_origin(tmp_path):
             "(50 digits, none held out) with seed 5; these are the weights of epoch 4, the last.",
         ),
         (
-            record_of(whole=True, average_decay=0.9),
+            record_of(whole=True, ema_decay=0.9),
             "(50 digits, none held out) with seed 5; these are the averaged weights of epoch 4, the last.",
         ),
         (
@@ -252,7 +252,7 @@ def test_averaged_weights_are_exported_whether_the_optimizer_is_saved_or_not(
     tmp_path, with_optimizer
 ):
     """With its optimizer a checkpoint holds the weights and their average, without it the average alone."""
-    recipe = Recipe(average_decay=0.5)
+    recipe = Recipe(ema_decay=0.5)
     record = record_of(TODAYS, whole=True, **recipe.to_dict())
     model = models.build(TODAYS, seed=5)
     first = model.get_weights()

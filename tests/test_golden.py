@@ -15,7 +15,7 @@ import pytest
 from lenet5lib import data, evaluation, spec
 from lenet5lib.loops import initial
 from lenet5lib.training import augment, loop
-from lenet5lib.training.recipe import AFFINE, INITIAL, Distortion
+from lenet5lib.training.recipe import AFFINE, INITIALIZERS, Distortion
 
 GOLDEN = Path(__file__).with_name("golden.json")
 KINDS = {
@@ -71,7 +71,7 @@ def initial_weights() -> dict[str, str]:
     """The initial weights of the three networks, by each initializer."""
     found = {}
     for name, architecture in spec.ARCHITECTURES.items():
-        for kind in (None, *INITIAL):
+        for kind in (None, *INITIALIZERS):
             weights = initial.initial_weights(architecture, 7, kind)
             arrays = [array for layer in weights.values() for array in layer]
             found[f"{name}, {kind}"] = checksum(*arrays)

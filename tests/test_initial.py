@@ -20,16 +20,16 @@ from lenet5lib.spec import (
     Pool,
     Subsample,
 )
-from lenet5lib.training.recipe import INITIAL
+from lenet5lib.training.recipe import INITIALIZERS
 
 EVERY_KIND = Architecture(
     "every kind of layer",
     (17, 13, 2),
     (
-        Conv("A", maps=3, kernel_size=(3, 2), activation="relu", padding="same"),
+        Conv("A", filters=3, kernel_size=(3, 2), activation="relu", padding="same"),
         Dropout("A dropped", 0.2),
         Pool("B", mode="max", size=(1, 2)),
-        Conv("C", maps=4, kernel_size=3, table=((0, 2), (1,), (0, 1, 2), (2,))),
+        Conv("C", filters=4, kernel_size=3, table=((0, 2), (1,), (0, 1, 2), (2,))),
         Subsample("D", size=(3, 2), activation="tanh"),
         Flatten(),
         Dense("E", units=84, activation="scaled_tanh"),
@@ -50,7 +50,7 @@ def assert_same(architecture, seed, name):
             np.testing.assert_array_equal(mine, keras_s, err_msg=layer)
 
 
-@pytest.mark.parametrize("name", [None, *INITIAL])
+@pytest.mark.parametrize("name", [None, *INITIALIZERS])
 @pytest.mark.parametrize("seed", [0, 1, 7, 2_147_483])
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES.values(), EVERY_KIND])
 def test_initial_weights_are_those_of_the_keras_model(architecture, seed, name):
@@ -79,7 +79,7 @@ def test_an_unknown_name_and_codes_that_do_not_fit_are_refused_as_by_the_models(
 def test_neither_tensorflow_nor_keras_is_imported():
     program = """
 import sys
-from lenet5lib import distortions, initial, philox
+from lenet5lib import distortions, kernel_initializer, philox
 sys.exit(any(name in sys.modules for name in ("tensorflow", "keras")))
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -11,7 +11,8 @@ from lenet5lib.records import Record, RecordError
 from lenet5lib.spec import LENET5
 from lenet5lib.studies import ablation
 from lenet5lib.studies.ablation import ARTICLE, RUNGS, Rung, Variant
-from lenet5lib.training.recipe import USUAL, OneCycle, Recipe
+from lenet5lib.training.recipe import DEFAULT_RECIPE, Recipe
+from lenet5lib.training.schedules import OneCycle
 
 RELU = LENET5.with_hidden_activation("relu")
 FIRST = Variant("first")
@@ -25,7 +26,7 @@ THREE = (ONE, TWO, Rung("three", LAST))
 
 
 def test_a_change_is_of_the_recipe_or_of_the_variant_and_nothing_else():
-    assert Variant("second", RELU, USUAL) == SECOND
+    assert Variant("second", RELU, DEFAULT_RECIPE) == SECOND
     both = SECOND.changed("both", batch_size=64, epochs=7, all_digits=True)
     assert both == Variant("both", RELU, Recipe(64), 7, all_digits=True)
     cycle = both.changed("cycle", learning_rate=OneCycle(0.01, 7))
@@ -61,7 +62,7 @@ def test_every_variant_has_a_folder_of_its_own_and_a_change_of_its_own():
 
 def test_the_first_step_is_the_articles_network_and_the_parameters_stay():
     assert RUNGS[0] == Rung(RUNGS[0].change, ARTICLE)
-    assert (ARTICLE.architecture, ARTICLE.recipe) == (LENET5, USUAL)
+    assert (ARTICLE.architecture, ARTICLE.recipe) == (LENET5, DEFAULT_RECIPE)
     for variant in all_variants():
         rows = arithmetic.table(variant.architecture)
         assert sum(row.params for row in rows) == 61_706, variant.name
@@ -124,7 +125,7 @@ def test_what_differs_between_two_rungs_is_told_with_both_values():
     assert told(ONE, TWO) == {
         f"activation of {name}": ("sigmoid", "relu") for name in layers
     }
-    he = Rung("he", SECOND.changed("he", initial="he"))
+    he = Rung("he", SECOND.changed("he", kernel_initializer="he"))
     assert told(TWO, he) == {"initial weights": ("glorot", "he")}
     assert told(TWO, THREE[2]) == {
         "weight_decay": ("0.0", "0.1"),

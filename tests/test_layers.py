@@ -49,12 +49,12 @@ def make(kind):
             layer = layers.TrainableSubsampling((3, 2), dtype="float64")
             return layer, lambda *x: subsampling(*x, size=(3, 2)), (6, 5, 2)
         case "convolution":
-            layer = layers.PartialConv2D(
+            layer = layers.TableConv2D(
                 SMALL_TABLE, (3, 2), activation="scaled_tanh", dtype="float64"
             )
             return layer, convolution, (4, 5, 3)
         case "convolution, same, stride":
-            layer = layers.PartialConv2D(
+            layer = layers.TableConv2D(
                 SMALL_TABLE, 3, (2, 1), "same", "scaled_tanh", dtype="float64"
             )
             naive = lambda *x: convolution(*x, stride=(2, 1), padding="same")  # noqa: E731
@@ -138,7 +138,7 @@ def test_an_activation_is_found_by_its_name_in_the_specification():
 
 
 def test_the_partial_convolution_of_c3_holds_sixty_kernels_and_sixteen_biases():
-    layer = layers.PartialConv2D(TABLE_I, 5)
+    layer = layers.TableConv2D(TABLE_I, 5)
     layer.build((None, 14, 14, 6))
     assert [tuple(w.shape) for w in layer.trainable_weights] == [(5, 5, 60), (16,)]
     assert layer.count_params() == 1_516
@@ -203,7 +203,7 @@ def test_initial_weights_lie_within_the_papers_bound_and_fill_it():
 
 
 def test_the_fan_in_of_a_partial_map_counts_its_own_inputs():
-    layer = layers.PartialConv2D(TABLE_I, 5, seed=3)
+    layer = layers.TableConv2D(TABLE_I, 5, seed=3)
     layer.build((None, 14, 14, 6))
     kernels = np.abs(layer.kernel).reshape(25, 60)
     first = 0
@@ -227,7 +227,7 @@ def test_coefficients_are_drawn_with_the_cells_of_the_window_as_fan_in():
     "make",
     [
         lambda seed: layers.TrainableSubsampling(seed=seed),
-        lambda seed: layers.PartialConv2D(TABLE_I, 5, seed=seed),
+        lambda seed: layers.TableConv2D(TABLE_I, 5, seed=seed),
     ],
 )
 def test_a_seed_gives_the_same_weights_and_another_seed_others(make):
@@ -309,7 +309,7 @@ def test_the_gradient_passes_where_values_were_kept():
 def network():
     """Return a model of every layer of this module."""
     inputs = keras.Input((12, 12, 3))
-    values = layers.PartialConv2D(SMALL_TABLE, 5, activation="scaled_tanh")(inputs)
+    values = layers.TableConv2D(SMALL_TABLE, 5, activation="scaled_tanh")(inputs)
     values = layers.TrainableSubsampling(4)(values)
     values = keras.layers.Flatten()(values)
     values = layers.Dropout(0.2, seed=3)(values)

@@ -58,7 +58,7 @@ DROPPING = Architecture(
     LENET5.input_shape,
     (*LENET5.layers[:-1], Dropout("Dropout", 0.5), LENET5.layers[-1]),
 )
-RECIPE = Recipe(weight_decay=0.01, average_decay=0.9, learning_rate=0.01)
+RECIPE = Recipe(weight_decay=0.01, ema_decay=0.9, learning_rate=0.01)
 BATCH_SIZES = 32, 128, 50, 7
 
 
@@ -83,7 +83,7 @@ def train(
     network = Network(architecture, loss=CrossEntropy(), seed=SEED)
     trainer = Trainer(network, RECIPE, batch_size, threads)
     batches = batches_of(count, batch_size)
-    rates = RECIPE.rates(np.arange(len(batches)), len(batches), [])
+    rates = RECIPE.learning_rates(np.arange(len(batches)), len(batches), [])
     return trainer, trainer.steps(*digits(architecture, count), batches, rates)
 
 

@@ -42,16 +42,14 @@ DROPPING = Architecture(
 CASES = {
     "adam": (SMALL, Recipe()),
     "adam with weight decay": (SMALL, Recipe(weight_decay=2.0)),
-    "adam with averaged weights": (SMALL, Recipe(average_decay=0.9)),
+    "adam with averaged weights": (SMALL, Recipe(ema_decay=0.9)),
     "adam with smoothed labels": (SMALL, Recipe(label_smoothing=0.1)),
     "adam with dropout": (DROPPING, Recipe()),
     "gradient descent": (SMALL, Recipe(optimizer="sgd", learning_rate=0.05)),
     "momentum": (SMALL, Recipe(optimizer="sgd", learning_rate=0.05, momentum=0.9)),
     "averaged momentum": (
         SMALL,
-        Recipe(
-            optimizer="sgd", learning_rate=0.05, momentum=0.9, average_decay=0.9
-        ),
+        Recipe(optimizer="sgd", learning_rate=0.05, momentum=0.9, ema_decay=0.9),
     ),
 }
 """Name to architecture and recipe."""
@@ -168,7 +166,7 @@ def test_twenty_steps_are_keras_s(name, dtype, limit, digits):
         assert loss == pytest.approx(expected, rel=limit)
         trained = [one for one in mine.network.plan.parameters if one.trained]
         pairs = [(mine.network.weights, theirs.model.trainable_variables)]
-        if recipe.average_decay:
+        if recipe.ema_decay:
             pairs.append((mine.mean, theirs.averages()))
         for flat, arrays in pairs:
             for one, array in zip(trained, arrays, strict=True):

@@ -141,9 +141,9 @@ def test_hes_numbers_are_uniform_within_the_root_of_six_over_the_fan_in(seed):
         assert not bias.any()
 
 
-def drawn(architecture, initial=None, seed=7):
+def drawn(architecture, kernel_initializer=None, seed=7):
     """Return the first weights as bytes, and the kernels by name."""
-    model = models.build(architecture, seed, initial)
+    model = models.build(architecture, seed, kernel_initializer)
     kernels = {name: pair[0] for name, pair in models.weights(model).items()}
     return all_weights(model).tobytes(), kernels
 
@@ -159,7 +159,7 @@ def test_by_default_each_activation_has_the_initial_weights_that_it_always_had()
         assert 0.95 * bound < np.abs(kernel).max() <= np.float32(bound)
     # The paper's, 2.4 over the fan-in, where a layer squashes as the paper's do; the output does not.
     usual, kernels = drawn(tanh)
-    given, _ = drawn(tanh, "fan-in")
+    given, _ = drawn(tanh, "lecun-1998")
     for name in ("C1", "C3", "C5", "F6"):
         bound = 2.4 / fan_in_and_out(kernels[name])[0]
         assert 0.85 * bound < np.abs(kernels[name]).max() <= np.float32(bound)
@@ -183,15 +183,17 @@ def test_glorots_numbers_are_those_of_kerass_own_initializer():
 
 
 def test_an_initializer_that_is_not_known_is_refused():
-    with pytest.raises(ValueError, match="initial is 'xavier'") as caught:
+    with pytest.raises(
+        ValueError, match="kernel_initializer is 'xavier'"
+    ) as caught:
         models.build(LENET5, 0, "xavier")
     assert str(caught.value) == (
-        "initial is 'xavier'; expected one of glorot, he, fan-in. Choose one of these."
+        "kernel_initializer is 'xavier'; expected one of glorot, he, fan-in. Choose one of these."
     )
 
 
 def test_the_initializers_are_those_that_recipes_know():
-    assert tuple(models.INITIALIZERS) == recipe.INITIAL
+    assert tuple(models.INITIALIZERS) == recipe.INITIALIZERS
 
 
 def test_weights_are_kernel_and_bias_of_every_layer_that_has_any(lenet5):
@@ -275,7 +277,7 @@ def with_one_more():
 
 MUTATIONS = {
     "fewer maps": (
-        LENET5.change("C1", maps=5),
+        LENET5.change("C1", filters=5),
         [
             "C1: shape and parameters differ (derived 28×28×5 and 130 parameters, built 28×28×6 and 156 parameters)"
         ],

@@ -61,7 +61,7 @@ def rung(change, column="test"):
 
 
 TRAIN = data.MNIST_FACTS["digits of each class"]
-REST, HELD = map(len, data.hold_out(np.repeat(np.arange(10), TRAIN), 12))
+REST, HELD = map(len, data.stratified_split(np.repeat(np.arange(10), TRAIN), 12))
 SCOPE = {
     "row": row,
     "rung": rung,

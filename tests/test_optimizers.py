@@ -40,7 +40,7 @@ from lenet5lib.spec import (
     Pool,
     Subsample,
 )
-from lenet5lib.training import keras_engine, loop, recipe
+from lenet5lib.training import keras_engine, loop, recipe, schedules
 from lenet5lib.training.losses import (
     CrossEntropy,
     MaximumAPosteriori,
@@ -51,11 +51,11 @@ THEN = Architecture(
     "tiny, of 1998",
     (8, 7, 2),
     (
-        Conv("C1", maps=3, kernel_size=(3, 2), activation="scaled_tanh"),
+        Conv("C1", filters=3, kernel_size=(3, 2), activation="scaled_tanh"),
         Subsample("S2"),
         Conv(
             "C3",
-            maps=3,
+            filters=3,
             kernel_size=2,
             activation="scaled_tanh",
             table=((0, 2), (1,), (2, 0, 1)),
@@ -70,9 +70,9 @@ NOW = Architecture(
     "tiny, of today",
     (6, 6, 1),
     (
-        Conv("C1", maps=2, kernel_size=3, padding="same", activation="sigmoid"),
+        Conv("C1", filters=2, kernel_size=3, padding="same", activation="sigmoid"),
         Pool("S2"),
-        Conv("C3", maps=2, kernel_size=2, stride=(1, 2), padding="same"),
+        Conv("C3", filters=2, kernel_size=2, stride=(1, 2), padding="same"),
         Pool("S4", padding="same"),
         Flatten(),
         Dropout("Drop", rate=0.5),
@@ -219,7 +219,7 @@ def exact(model, loss, inputs, labels):
         (Dense("F6", units=84, activation="sigmoid"), MaximumLikelihood()),
         # With shared weights the diagonal leaves something out, unless outputs have nothing in common.
         (
-            Conv("C1", maps=84, kernel_size=(2, 2), activation="scaled_tanh"),
+            Conv("C1", filters=84, kernel_size=(2, 2), activation="scaled_tanh"),
             MaximumLikelihood(),
         ),
     ],
@@ -241,7 +241,7 @@ def test_for_one_layer_the_estimate_is_the_exact_gauss_newton_diagonal(
 def test_positions_that_share_a_weight_add_up_where_outputs_have_nothing_in_common(
     double,
 ):
-    convolution = Conv("C1", maps=21, kernel_size=2, activation="scaled_tanh")
+    convolution = Conv("C1", filters=21, kernel_size=2, activation="scaled_tanh")
     layers_ = (convolution, Flatten(), RBF("Output", 4))
     model, inputs = built(Architecture("shared", (3, 3, 1), layers_))
     found = second_derivatives(model, MaximumLikelihood(), inputs)
@@ -367,7 +367,7 @@ REFUSED = [
             keras.layers.Dense(10, "softmax"),
         ),
         CrossEntropy(),
-        "S2 is a MaxPooling2D; expected Conv2D, PartialConv2D, AveragePooling2D, TrainableSubsampling, Flatten, Dense or "
+        "S2 is a MaxPooling2D; expected Conv2D, TableConv2D, AveragePooling2D, TrainableSubsampling, Flatten, Dense or "
         "Dropout, for which the second derivatives are known. Train this network with another optimizer.",
     ),
     (
@@ -615,7 +615,9 @@ def test_every_digit_is_as_likely_to_be_in_an_estimation_set():
 
 
 def test_the_papers_rates_last_twenty_epochs():
-    rates = recipe.RATES_1998.rates(np.arange(20 * 7), 7, []).reshape(20, 7)
+    rates = schedules.SCHEDULE_1998.learning_rates(
+        np.arange(20 * 7), 7, []
+    ).reshape(20, 7)
     assert (rates == rates[:, :1]).all()
     expected = [5e-4] * 2 + [2e-4] * 3 + [1e-4] * 3 + [5e-5] * 4 + [1e-5] * 8
     assert rates[:, 0].tolist() == expected
@@ -661,7 +663,7 @@ def test_the_network_of_1998_learns_from_six_hundred_digits():
 def stepped(decay: float, steps: int):
     """Return a model after some steps of Adam by hand, and its weights after each, float32 read into float64."""
     model, inputs = built(NOW)
-    chosen = recipe.Recipe(weight_decay=0.1, average_decay=decay)
+    chosen = recipe.Recipe(weight_decay=0.1, ema_decay=decay)
     keras_engine.compile_model(model, chosen)
     variables, seen = model.trainable_variables, []
     for _ in range(steps):

@@ -325,7 +325,7 @@ def test_the_network_of_1998_is_drawn_with_its_kinds_and_without_dropout():
 
 
 def test_another_architecture_gives_another_drawing():
-    changed = LENET5.change("C3", maps=4)
+    changed = LENET5.change("C3", filters=4)
     assert "10×10×4\n604" in texts(plots.network(changed))
     assert plots.svg(plots.network(changed)) != plots.svg(plots.network(LENET5))
 

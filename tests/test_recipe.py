@@ -9,31 +9,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lenet5lib._checks import require_number
 from lenet5lib.training.recipe import (
     AFFINE,
-    INITIAL,
-    USUAL,
+    DEFAULT_RECIPE,
+    INITIALIZERS,
     Distortion,
-    OneCycle,
-    Plateau,
     Recipe,
-    Stairs,
-    require_number,
+)
+from lenet5lib.training.schedules import (
+    OneCycle,
+    PiecewiseConstant,
+    ReduceOnPlateau,
 )
 
 RATES = st.floats(1e-6, 10)
 SCHEDULES = st.one_of(
     st.builds(OneCycle, RATES, st.integers(1, 50), st.floats(0, 1)),
     st.builds(
-        Stairs,
+        PiecewiseConstant,
         st.lists(st.tuples(st.integers(1, 9), RATES), min_size=1).map(tuple),
     ),
-    st.builds(Plateau, RATES, st.floats(0, 1), st.integers(1, 9)),
+    st.builds(ReduceOnPlateau, RATES, st.floats(0, 1), st.integers(1, 9)),
 )
 
 
 def rates(schedule, epochs: int, steps: int, val_losses=()) -> np.ndarray:
-    return Recipe(32, schedule).rates(np.arange(epochs * steps), steps, val_losses)
+    return Recipe(32, schedule).learning_rates(
+        np.arange(epochs * steps), steps, val_losses
+    )
 
 
 def test_a_number_stays_what_it_is():
@@ -53,12 +57,14 @@ def test_one_cycle_begins_peaks_and_ends_where_it_says():
 
 def test_one_cycle_by_hand_at_quarters():
     """Half-way up, half a cosine stands half-way between its ends; so does it half-way down."""
-    found = rates(OneCycle(1.0, epochs=1, rise=0.5, start=0.2, end=0.0), 1, 5)
+    found = rates(OneCycle(1.0, epochs=1, pct_start=0.5, start=0.2, end=0.0), 1, 5)
     assert found.tolist() == pytest.approx([0.2, 0.6, 1.0, 0.5, 0.0])
 
 
 def test_stairs_are_those_of_the_paper_epoch_by_epoch():
-    stairs = Stairs(((2, 5e-4), (3, 2e-4), (3, 1e-4), (4, 5e-5), (8, 1e-5)))
+    stairs = PiecewiseConstant(
+        ((2, 5e-4), (3, 2e-4), (3, 1e-4), (4, 5e-5), (8, 1e-5))
+    )
     found = rates(stairs, 21, 2)[::2]
     wanted = [5e-4] * 2 + [2e-4] * 3 + [1e-4] * 3 + [5e-5] * 4 + [1e-5] * 9
     assert found.tolist() == np.float32(wanted).tolist()
@@ -74,7 +80,7 @@ def test_plateau_agrees_with_keras():
     callback.set_model(model)
     callback.on_train_begin()
     for epoch, loss in enumerate(losses):
-        plateau = Plateau(0.1, 0.3, patience=2, least_rate=0.004)
+        plateau = ReduceOnPlateau(0.1, 0.3, patience=2, min_lr=0.004)
         mine = rates(plateau, 1, 3, losses[:epoch])
         assert mine.tolist() == pytest.approx(
             [float(model.optimizer.learning_rate)] * 3
@@ -87,10 +93,12 @@ def test_plateau_agrees_with_keras():
 def test_rates_do_not_depend_on_where_one_begins_to_ask(schedule, steps, losses):
     recipe = Recipe(32, schedule)
     numbers = np.arange(4 * steps)
-    whole = recipe.rates(numbers, steps, losses)
+    whole = recipe.learning_rates(numbers, steps, losses)
     assert whole.dtype == np.float32
     assert (whole >= 0).all()
-    parts = [recipe.rates(part, steps, losses) for part in np.split(numbers, 4)]
+    parts = [
+        recipe.learning_rates(part, steps, losses) for part in np.split(numbers, 4)
+    ]
     assert np.concatenate(parts).tolist() == whole.tolist()
 
 
@@ -104,21 +112,31 @@ def test_a_recipe_comes_back_from_json(schedule, decay, distorted):
 SHARES = st.floats(0, 1, exclude_max=True)
 
 
-@given(st.sampled_from([None, *INITIAL]), SHARES, SHARES)
-def test_what_todays_training_adds_comes_back_from_json(initial, share, decay):
-    recipe = Recipe(initial=initial, label_smoothing=share, average_decay=decay)
+@given(st.sampled_from([None, *INITIALIZERS]), SHARES, SHARES)
+def test_what_todays_training_adds_comes_back_from_json(
+    kernel_initializer, share, decay
+):
+    recipe = Recipe(
+        kernel_initializer=kernel_initializer,
+        label_smoothing=share,
+        ema_decay=decay,
+    )
     values = json.loads(json.dumps(recipe.to_dict()))
     assert Recipe.from_dict(values) == recipe
     # A run's record of before these existed says the same as one of their defaults.
-    names = {"initial": initial, "label_smoothing": share, "average_decay": decay}
+    names = {
+        "kernel_initializer": kernel_initializer,
+        "label_smoothing": share,
+        "ema_decay": decay,
+    }
     wanted = {name: value for name, value in names.items() if value}
     assert {name: values[name] for name in names if name in values} == wanted
 
 
 def test_what_has_its_default_is_left_out():
-    assert USUAL.to_dict() == {"batch_size": 32, "learning_rate": 0.001}
+    assert DEFAULT_RECIPE.to_dict() == {"batch_size": 32, "learning_rate": 0.001}
     others = {"seed": 3, "architecture": {}}
-    assert Recipe.from_dict(USUAL.to_dict() | others) == USUAL
+    assert Recipe.from_dict(DEFAULT_RECIPE.to_dict() | others) == DEFAULT_RECIPE
 
 
 @pytest.mark.parametrize(
@@ -152,8 +170,8 @@ def test_what_has_its_default_is_left_out():
             "weight_decay is 0.1, but levenberg-marquardt has none",
         ),
         (
-            lambda: Recipe(initial="xavier"),
-            "initial is 'xavier'; expected one of glorot, he, fan-in",
+            lambda: Recipe(kernel_initializer="xavier"),
+            "kernel_initializer is 'xavier'; expected one of glorot, he, fan-in",
         ),
         (
             lambda: Recipe(label_smoothing=1),
@@ -168,34 +186,46 @@ def test_what_has_its_default_is_left_out():
             "label_smoothing is True; expected a number",
         ),
         (
-            lambda: Recipe(average_decay=1.0),
-            "average_decay is 1.0; expected a number from 0 to below 1. Choose another",
+            lambda: Recipe(ema_decay=1.0),
+            "ema_decay is 1.0; expected a number from 0 to below 1. Choose another",
         ),
         (
-            lambda: Recipe(average_decay=math.nan),
-            "average_decay is nan; expected a number from 0 to below 1",
+            lambda: Recipe(ema_decay=math.nan),
+            "ema_decay is nan; expected a number from 0 to below 1",
         ),
         (
-            lambda: Recipe(optimizer="levenberg-marquardt", average_decay=0.9),
-            "average_decay is 0.9, but levenberg-marquardt has none. Leave it out",
+            lambda: Recipe(optimizer="levenberg-marquardt", ema_decay=0.9),
+            "ema_decay is 0.9, but levenberg-marquardt has none. Leave it out",
         ),
         (lambda: OneCycle(0, 3), "peak of OneCycle is 0; expected a number above"),
         (lambda: OneCycle(1, 0), "epochs of OneCycle is 0; expected 1 or more"),
         (
-            lambda: OneCycle(1, 3, rise=2),
+            lambda: OneCycle(1, 3, pct_start=2),
             "rise of OneCycle is 2; expected a number from 0 to 1",
         ),
-        (lambda: Stairs(()), "Stairs are empty; expected pairs"),
-        (lambda: Stairs(((0, 0.1),)), "epochs of a stair is 0; expected 1"),
-        (lambda: Stairs(((1, -0.1),)), "rate of a stair is -0.1; expected"),
         (
-            lambda: Plateau(0.1, factor=3),
-            "factor of Plateau is 3; expected a number from 0 to 1",
+            lambda: PiecewiseConstant(()),
+            "PiecewiseConstant are empty; expected pairs",
         ),
-        (lambda: Plateau(0.1, patience=0), "patience of Plateau is 0"),
         (
-            lambda: Plateau(0.1, least_gain=math.inf),
-            "least_gain of Plateau is inf; expected a number of 0 or more",
+            lambda: PiecewiseConstant(((0, 0.1),)),
+            "epochs of a stair is 0; expected 1",
+        ),
+        (
+            lambda: PiecewiseConstant(((1, -0.1),)),
+            "rate of a stair is -0.1; expected",
+        ),
+        (
+            lambda: ReduceOnPlateau(0.1, factor=3),
+            "factor of ReduceOnPlateau is 3; expected a number from 0 to 1",
+        ),
+        (
+            lambda: ReduceOnPlateau(0.1, patience=0),
+            "patience of ReduceOnPlateau is 0",
+        ),
+        (
+            lambda: ReduceOnPlateau(0.1, min_delta=math.inf),
+            "min_delta of ReduceOnPlateau is inf; expected a number of 0 or more",
         ),
         (
             lambda: Distortion(scaling=1.5),

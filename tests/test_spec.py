@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from lenet5lib._checks import require_int
 from lenet5lib.spec import (
     ARCHITECTURES,
     LENET5,
@@ -21,7 +22,6 @@ from lenet5lib.spec import (
     Subsample,
     pair,
     require_layer,
-    require_size,
 )
 
 NOT_WHOLE = "expected a whole number. Write it without a fraction or quotes."
@@ -46,7 +46,7 @@ def test_pair_doubles_one_size_and_keeps_two(value, expected):
 @pytest.mark.parametrize("value", [2.5, True, "5", None, 2.0])
 def test_a_size_that_is_no_whole_number_is_refused(value):
     assert (
-        message(require_size, "stride of C1", value)
+        message(require_int, "stride of C1", value)
         == f"stride of C1 is {value!r}; {NOT_WHOLE}"
     )
 
@@ -54,24 +54,26 @@ def test_a_size_that_is_no_whole_number_is_refused(value):
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_size_below_the_minimum_is_refused(value):
     assert (
-        message(require_size, "maps of C1", value)
+        message(require_int, "filters of C1", value)
         == f"maps of C1 is {value}; {TOO_SMALL}"
     )
 
 
 def test_a_size_is_returned_as_a_plain_int_and_the_minimum_can_be_zero():
-    assert type(require_size("seed", np.int64(7))) is int
-    assert require_size("seed", 0, minimum=0) == 0
+    assert type(require_int("seed", np.int64(7))) is int
+    assert require_int("seed", 0, minimum=0) == 0
     assert (
-        message(require_size, "seed", -1, minimum=0)
+        message(require_int, "seed", -1, minimum=0)
         == "seed is -1; expected 0 or more. Choose a larger number."
     )
 
 
 SIZES = {
-    "maps of C1": lambda value: Conv("C1", maps=value, kernel_size=5),
-    "kernel_size of C1": lambda value: Conv("C1", maps=6, kernel_size=value),
-    "stride of C1": lambda value: Conv("C1", maps=6, kernel_size=5, stride=value),
+    "filters of C1": lambda value: Conv("C1", filters=value, kernel_size=5),
+    "kernel_size of C1": lambda value: Conv("C1", filters=6, kernel_size=value),
+    "stride of C1": lambda value: Conv(
+        "C1", filters=6, kernel_size=5, stride=value
+    ),
     "size of S2": lambda value: Pool("S2", size=value),
     "stride of S2": lambda value: Pool("S2", stride=value),
     "units of F6": lambda value: Dense("F6", units=value),
@@ -225,14 +227,15 @@ def test_a_layer_entry_without_a_kind_is_refused():
 
 def test_from_dict_checks_sizes_too():
     values = LENET5.to_dict()
-    values["layers"][2]["maps"] = 0
+    values["layers"][2]["filters"] = 0
     assert (
-        message(Architecture.from_dict, values) == f"maps of C3 is 0; {TOO_SMALL}"
+        message(Architecture.from_dict, values)
+        == f"filters of C3 is 0; {TOO_SMALL}"
     )
 
 
 def test_a_layer_is_found_by_its_name():
-    assert LENET5["C3"].maps == 16
+    assert LENET5["C3"].filters == 16
 
 
 def test_an_unknown_layer_name_lists_the_names_there_are():
@@ -243,24 +246,27 @@ def test_an_unknown_layer_name_lists_the_names_there_are():
 
 
 def test_change_gives_a_copy_in_which_only_one_layer_differs():
-    changed = LENET5.change("C3", maps=32, kernel_size=(3, 5))
+    changed = LENET5.change("C3", filters=32, kernel_size=(3, 5))
     assert changed["C3"] == Conv(
-        "C3", maps=32, kernel_size=(3, 5), activation="sigmoid"
+        "C3", filters=32, kernel_size=(3, 5), activation="sigmoid"
     )
     assert [
         a.name for a, b in zip(changed.layers, LENET5.layers, strict=True) if a != b
     ] == ["C3"]
     assert (changed.name, changed.input_shape) == (LENET5.name, LENET5.input_shape)
-    assert LENET5["C3"].maps == 16
+    assert LENET5["C3"].filters == 16
 
 
 def test_change_checks_the_new_values_and_names():
-    assert message(LENET5.change, "C3", maps=0) == f"maps of C3 is 0; {TOO_SMALL}"
+    assert (
+        message(LENET5.change, "C3", filters=0)
+        == f"filters of C3 is 0; {TOO_SMALL}"
+    )
     assert message(LENET5.change, "C3", name="C1").startswith(
         "2 layers are named 'C1'; "
     )
     with pytest.raises(KeyError, match="no layer 'C9'"):
-        LENET5.change("C9", maps=1)
+        LENET5.change("C9", filters=1)
 
 
 def test_with_hidden_activation_leaves_the_last_layer_alone():

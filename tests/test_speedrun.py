@@ -4,7 +4,7 @@ import small
 
 from lenet5lib import cli
 from lenet5lib.studies import speedrun
-from lenet5lib.training.recipe import OneCycle
+from lenet5lib.training.schedules import OneCycle
 
 
 def test_the_recipes_are_one_cycle_over_their_epochs():
@@ -12,7 +12,7 @@ def test_the_recipes_are_one_cycle_over_their_epochs():
     for chosen in speedrun.RECIPES.values():
         assert isinstance(chosen.recipe.learning_rate, OneCycle)
         assert chosen.recipe.learning_rate.epochs == chosen.epochs
-        assert chosen.recipe.initial == "he"
+        assert chosen.recipe.kernel_initializer == "he"
 
 
 def test_a_run_measures_itself_and_reads_the_test_digits_once():

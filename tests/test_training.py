@@ -22,7 +22,12 @@ from lenet5lib.spec import LENET5, LENET5_32, LENET5_1998, Dropout
 from lenet5lib.training import checkpoint, loop, losses
 from lenet5lib.training.checkpoint import BEST, LAST, PREVIOUS
 from lenet5lib.training.loop import RunError
-from lenet5lib.training.recipe import Distortion, OneCycle, Plateau, Recipe, Stairs
+from lenet5lib.training.recipe import Distortion, Recipe
+from lenet5lib.training.schedules import (
+    OneCycle,
+    PiecewiseConstant,
+    ReduceOnPlateau,
+)
 
 FIELDS = {field.name for field in dataclasses.fields(Recipe)}
 RELU = LENET5.with_hidden_activation("relu")
@@ -200,7 +205,7 @@ def test_an_epoch_takes_each_digit_once_in_its_order(tmp_path, monkeypatch):
             )
 
     monkeypatch.setattr(loop, "_Loop", Spy)
-    monkeypatch.setattr(loop, "STEPS_A_CALL", 4)
+    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 4)
     train(tmp_path, 1, splits=small.splits().small(53, 10), batch_size=5, seed=3)
     # The last step takes what is left; −1 fills it up.
     assert [batches.shape for batches in taken] == [(4, 5), (4, 5), (3, 5)]
@@ -338,8 +343,8 @@ def other_digits() -> data.Splits:
         ),
         ({"seed": 4}, ["seed: 0 in the folder, 4 asked for"]),
         (
-            {"architecture": RELU.change("C3", maps=8)},
-            ["C3.maps: 16 in the folder, 8 asked for"],
+            {"architecture": RELU.change("C3", filters=8)},
+            ["C3.filters: 16 in the folder, 8 asked for"],
         ),
         (
             {"architecture": RELU.change("C1", activation="tanh")},
@@ -352,7 +357,7 @@ def other_digits() -> data.Splits:
         (
             {"architecture": LENET5_32},
             [
-                "architecture.name: LeNet-5, the article's 28×28 form in the folder, LeNet-5, the article's 32×32 form",
+                "architecture.name: modern LeNet-5 (28×28) in the folder, modern LeNet-5 (32×32)",
                 "architecture.input_shape: [28, 28, 1] in the folder, [32, 32, 1] asked for",
             ],
         ),
@@ -608,7 +613,7 @@ def test_times_to_save_that_make_no_sense_are_refused(tmp_path, options, text):
 
 
 def test_a_part_of_an_epoch_of_another_rhythm_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 2)
     monkeypatch.setattr(loop, "_Loop", Interrupted)
     monkeypatch.setattr(Interrupted, "after", 1)
     with pytest.raises(loop.Stopped):
@@ -663,7 +668,7 @@ class Interrupted(loop._Loop):
 def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_end_is_the_same(
     tmp_path, monkeypatch, number
 ):
-    monkeypatch.setattr(loop, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 2)
     train(tmp_path / "whole", 3)
     monkeypatch.setattr(loop, "_Loop", Interrupted)
     monkeypatch.setattr(Interrupted, "number", number)
@@ -723,7 +728,7 @@ def test_a_second_interrupt_ends_at_once():
 def test_saves_within_an_epoch_change_nothing(
     tmp_path, monkeypatch, options, saves
 ):
-    monkeypatch.setattr(loop, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 2)
     count, save = [], loop._save_last
     monkeypatch.setattr(
         loop,
@@ -735,7 +740,7 @@ def test_saves_within_an_epoch_change_nothing(
     train(tmp_path / "one", 1, **options)
     assert sum(count) == saves
     monkeypatch.undo()
-    monkeypatch.setattr(loop, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 2)
     train(tmp_path / "other", 1)
     small.assert_same_run(tmp_path / "one", tmp_path / "other")
 
@@ -744,13 +749,13 @@ MOVED = Distortion(translation=2, scaling=0.1, shear=0.2, elastic=0.5)
 RECIPES = {
     "distortions": Recipe(distortion=MOVED),
     "one cycle, weight decay": Recipe(32, OneCycle(0.003, epochs=3), 0.01),
-    "stairs": Recipe(32, Stairs(((1, 0.002), (1, 0.0005)))),
+    "stairs": Recipe(32, PiecewiseConstant(((1, 0.002), (1, 0.0005)))),
     # No epoch of this training gains so much: the rate halves after each but the first.
-    "plateau": Recipe(32, Plateau(0.002, patience=1, least_gain=10)),
+    "plateau": Recipe(32, ReduceOnPlateau(0.002, patience=1, min_delta=10)),
     "all": Recipe(25, OneCycle(0.003, epochs=2), 0.01, MOVED),
 }
 TODAY = dataclasses.replace(
-    RECIPES["all"], initial="he", label_smoothing=0.1, average_decay=0.9
+    RECIPES["all"], kernel_initializer="he", label_smoothing=0.1, ema_decay=0.9
 )
 
 DROPOUT = dataclasses.replace(
@@ -771,7 +776,7 @@ def test_a_run_stopped_within_epochs_ends_the_same_with_any_recipe(
     tmp_path, monkeypatch, case
 ):
     architecture, recipe, engine = case
-    monkeypatch.setattr(loop, "STEPS_A_CALL", 2)
+    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 2)
     common = {"architecture": architecture, "recipe": recipe, "engine": engine}
     train(tmp_path / "whole", 3, **common)
     monkeypatch.setattr(loop, "_Loop", Interrupted)
@@ -799,7 +804,7 @@ def test_the_network_and_the_optimizer_of_1998_resume_exactly(
     """Stopped at the end of an epoch and within one: the second derivatives are estimated anew, or in the checkpoint."""
     splits = small.splits().small(200, 20)
     options = {"architecture": LENET5_1998, "splits": splits, "recipe": PAPERS}
-    monkeypatch.setattr(loop, "STEPS_A_CALL", 4)
+    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 4)
     train(tmp_path / "whole", 3, **options)
     train(tmp_path / "parts", 1, **options)
     monkeypatch.setattr(loop, "_Loop", Interrupted)
@@ -862,7 +867,7 @@ def test_a_loss_that_does_not_fit_the_output_is_refused(
 
 def note_after_each_step(monkeypatch, notes, look):
     """Let training take its steps one by one, and append what `look` sees of the model after each."""
-    monkeypatch.setattr(loop, "STEPS_A_CALL", 1)
+    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 1)
 
     class Spy(loop._Loop):
         def __init__(self, engine, *args):
@@ -888,7 +893,9 @@ def test_the_optimizer_takes_the_rate_of_each_step(tmp_path, monkeypatch, name):
     run = train(tmp_path, 3, recipe=recipe, engine="keras")
     losses = run.record.column("val_loss")
     expected = [
-        recipe.rates(np.arange(18 * epoch, 18 * epoch + 18), 18, losses[:epoch])
+        recipe.learning_rates(
+            np.arange(18 * epoch, 18 * epoch + 18), 18, losses[:epoch]
+        )
         for epoch in range(3)
     ]
     assert taken == np.concatenate(expected).tolist()
@@ -931,8 +938,8 @@ def values_by_name(model: keras.Model) -> dict[str, np.ndarray]:
             "label_smoothing: None in the folder, 0.1 asked for",
         ),
         (
-            {"average_decay": 0.99},
-            "average_decay: None in the folder, 0.99 asked for",
+            {"ema_decay": 0.99},
+            "ema_decay: None in the folder, 0.99 asked for",
         ),
     ],
 )
@@ -951,7 +958,7 @@ def raw(path: Path) -> dict[str, np.ndarray]:
 def averages(tmp_path_factory) -> tuple[Path, list[loop.Run]]:
     """Four epochs of 9 steps with averaged weights, each in a session of its own: the folder, the runs."""
     folder = tmp_path_factory.mktemp("averages") / "run"
-    options = {"average_decay": 0.8, "batch_size": 64, "learning_rate": 0.01}
+    options = {"ema_decay": 0.8, "batch_size": 64, "learning_rate": 0.01}
     return folder, [train(folder, epochs, **options) for epochs in (1, 2, 3, 4)]
 
 
@@ -1007,9 +1014,9 @@ def test_validation_and_the_best_weights_are_of_the_average(averages):
 
 def test_the_best_average_may_be_of_an_earlier_epoch(scripted, tmp_path):
     scripted(2.0, 1.0, 3.0)
-    run = train(tmp_path / "run", 3, average_decay=0.8)
+    run = train(tmp_path / "run", 3, ema_decay=0.8)
     scripted(2.0, 1.0)
-    two = train(tmp_path / "two", 2, average_decay=0.8)
+    two = train(tmp_path / "two", 2, ema_decay=0.8)
     assert values(run.best_model().weights) == values(two.model.weights)
     assert values(run.best_model().weights) != values(run.model.weights)
 
@@ -1021,7 +1028,7 @@ def test_the_last_weights_are_loaded_as_the_run_returned_them(averages, tmp_path
     own = sorted(w.tobytes() for w in raw(folder / LAST).values())
     assert own != sorted(given)
     before = contents(folder)
-    again = train(folder, 4, average_decay=0.8, batch_size=64, learning_rate=0.01)
+    again = train(folder, 4, ema_decay=0.8, batch_size=64, learning_rate=0.01)
     assert values(again.model.weights) == given
     assert contents(folder) == before
     # Saved alone, they are averaged already, and are not averaged again.
@@ -1032,7 +1039,7 @@ def test_the_last_weights_are_loaded_as_the_run_returned_them(averages, tmp_path
 
 
 def test_a_resumed_average_is_that_of_one_go(averages, tmp_path):
-    options = {"average_decay": 0.8, "batch_size": 64, "learning_rate": 0.01}
+    options = {"ema_decay": 0.8, "batch_size": 64, "learning_rate": 0.01}
     folder, runs = averages
     whole = train(tmp_path / "whole", 4, **options)
     small.assert_same_run(folder, tmp_path / "whole")
@@ -1044,7 +1051,7 @@ def test_the_average_is_the_same_by_both_engines_but_for_rounding(
     averages, tmp_path, engine
 ):
     _, runs = averages
-    options = {"average_decay": 0.8, "batch_size": 64, "learning_rate": 0.01}
+    options = {"ema_decay": 0.8, "batch_size": 64, "learning_rate": 0.01}
     run = train(tmp_path, 1, engine=engine, **options)
     for one, other in zip(run.model.weights, runs[0].model.weights, strict=True):
         # Where a gradient is almost 0, Adam moves by its sign, which rounding decides.
@@ -1055,7 +1062,7 @@ def test_the_average_is_the_same_by_both_engines_but_for_rounding(
 
 
 def test_a_watched_test_set_is_measured_with_the_average_too(tmp_path):
-    run = train(tmp_path, 1, average_decay=0.8, watch_test=True)
+    run = train(tmp_path, 1, ema_decay=0.8, watch_test=True)
     loss, accuracy = loop.loss_and_accuracy(run.model, small.splits().test)
     assert run.record.epochs[-1]["test_loss"] == pytest.approx(loss, rel=1e-6)
     assert run.record.epochs[-1]["test_accuracy"] == accuracy
@@ -1086,7 +1093,9 @@ def test_the_training_loss_is_smoothed_and_the_validation_loss_is_not(
 
 
 def test_initial_weights_are_those_of_the_recipe(tmp_path):
-    he = train(tmp_path, 1, initial="he", learning_rate=1e-30, batch_size=550)
+    he = train(
+        tmp_path, 1, kernel_initializer="he", learning_rate=1e-30, batch_size=550
+    )
     expected = models.build(RELU, 0, "he")
     for one, other in zip(he.model.weights, expected.weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-20)
@@ -1101,8 +1110,8 @@ def test_initial_weights_are_those_of_the_recipe(tmp_path):
             "label_smoothing is 0.1, but maximum a posteriori has none; expected 0",
         ),
         (
-            {"average_decay": 1},
-            "average_decay is 1; expected a number from 0 to below 1",
+            {"ema_decay": 1},
+            "ema_decay is 1; expected a number from 0 to below 1",
         ),
     ],
 )
@@ -1117,13 +1126,13 @@ def test_the_configuration_is_what_a_run_records(whole, averages):
     assert whole.record.config == json.loads(
         json.dumps(loop.configuration(RELU, splits, Recipe(), 0))
     )
-    recipe = Recipe(64, 0.01, average_decay=0.8)
+    recipe = Recipe(64, 0.01, ema_decay=0.8)
     asked = loop.configuration(RELU, splits, recipe, 0)
     assert loop.conflicts(averages[1][-1].record.config, asked) == []
     assert loop.conflicts(whole.record.config, asked) == [
         "batch_size: 32 in the folder, 64 asked for",
         "learning_rate: 0.001 in the folder, 0.01 asked for",
-        "average_decay: None in the folder, 0.8 asked for",
+        "ema_decay: None in the folder, 0.8 asked for",
     ]
 
 

@@ -16,7 +16,7 @@ from lenet5lib.training.recipe import Recipe
 
 RECIPES = {
     "Adam": Recipe(),
-    "Adam with averaged weights": Recipe(average_decay=0.9, weight_decay=0.01),
+    "Adam with averaged weights": Recipe(ema_decay=0.9, weight_decay=0.01),
     "momentum": Recipe(optimizer="sgd", momentum=0.9),
     "gradient descent": Recipe(optimizer="sgd"),
 }

@@ -216,7 +216,7 @@ def title(architecture: Architecture) -> str:
 
     >>> from lenet5lib.spec import LENET5
     >>> title(LENET5), title(LENET5.with_hidden_activation("relu"))
-    ("LeNet-5, the article's 28×28 form", "LeNet-5, the article's 28×28 form, but with ReLU")
+    ("modern LeNet-5 (28×28)", "modern LeNet-5 (28×28), but with ReLU")
     """
     named = {one.name: one for one in ARCHITECTURES.values()}
     usual = named.get(architecture.name, architecture)
@@ -264,7 +264,7 @@ def about(path: Path) -> dict[str, Any]:
     if config["data"].get("all digits"):
         held = "none"
     name = title(Architecture.from_dict(config["architecture"]))
-    averaged = "averaged " if config.get("average_decay") else ""
+    averaged = "averaged " if config.get("ema_decay") else ""
     found = {"source": source, "epoch": epoch, "seed": seed}
     found["text"] = (
         f"{name}. Trained on {source} ({config['data']['training digits']:,} digits, {held} held out) with seed {seed}; "

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from lenet5lib import data, evaluation, files, records
+from lenet5lib._checks import require_choice
 from lenet5lib.data.mnist import Dataset, Splits
 from lenet5lib.loops import network
-from lenet5lib.spec import require_choice
 from lenet5lib.studies import ablation
 from lenet5lib.studies.ablation import Variant
 from lenet5lib.training import checkpoint, loop

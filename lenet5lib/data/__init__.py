@@ -19,13 +19,13 @@ from lenet5lib.data.mnist import (
     digest,
     divide,
     fit,
-    hold_out,
     load_digits,
     prepare,
     read,
     require_inputs,
     split,
     stand_in,
+    stratified_split,
 )
 
 __all__ = [
@@ -47,11 +47,11 @@ __all__ = [
     "digest",
     "divide",
     "fit",
-    "hold_out",
     "load_digits",
     "prepare",
     "read",
     "require_inputs",
     "split",
     "stand_in",
+    "stratified_split",
 ]

@@ -339,7 +339,7 @@ def _make_stand_in(
     originals = load_originals()
     large = ndimage.zoom(originals.images / 16.0, (1, 2.5, 2.5), order=3)
     canvas = np.pad(large.clip(0, 1), ((0, 0), (4, 4), (4, 4))).astype(np.float32)
-    train_rows, test_rows = hold_out(originals.target, 7)
+    train_rows, test_rows = stratified_split(originals.target, 7)
     rng = np.random.default_rng(STAND_IN_VERSION)
     made = []
     for rows, count in ((train_rows, train), (test_rows, test)):
@@ -391,7 +391,9 @@ def _sample(images: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     return upper * (1 - below) + lower * below
 
 
-def hold_out(labels: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+def stratified_split(
+    labels: np.ndarray, parts: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return positions of a (rest, held out) division: one part in `parts`, every class in proportion, always the same.
 
     Args:
@@ -401,7 +403,7 @@ def hold_out(labels: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Two sorted arrays of positions that together are all n.
 
-    >>> rest, held = hold_out(np.arange(120) % 10, 12)
+    >>> rest, held = stratified_split(np.arange(120) % 10, 12)
     >>> len(rest), len(held), len(set(np.arange(120)[held] % 10))
     (110, 10, 10)
     """
@@ -425,7 +427,7 @@ def split(dataset: Dataset) -> Splits:
             f"{dataset.source} has {len(dataset.train)} training digits; expected 12 or more, since a twelfth is held "
             "out for validation."
         )
-    rest, held = hold_out(dataset.train.labels, 12)
+    rest, held = stratified_split(dataset.train.labels, 12)
     return Splits(
         dataset.train.take(rest),
         dataset.train.take(held),

@@ -10,7 +10,7 @@ from lenet5lib.exercises import Number, attempt, exercise, number_exercise
 
 def _held_out(count: int) -> int:
     """Return how many of `count` digits are held out for validation."""
-    return len(data.hold_out(np.zeros(count, dtype=int), 12)[1])
+    return len(data.stratified_split(np.zeros(count, dtype=int), 12)[1])
 
 
 @number_exercise("01.1", "the number of bytes of the prepared training digits")

@@ -14,7 +14,7 @@ def _parameters(architecture: Architecture) -> int:
 
 @number_exercise("03.1", "the parameters of the whole network")
 def wider_c1() -> Number:
-    wider = LENET5.change("C1", maps=8)
+    wider = LENET5.change("C1", filters=8)
     right = _parameters(wider)
     rows = {row.layer: row.params for row in arithmetic.table(LENET5)}
     new = {row.layer: row.params for row in arithmetic.table(wider)}

@@ -20,7 +20,7 @@ SUMMARY = (
 
 @number_exercise("04.1", "a whole number of numbers")
 def with_optimizer() -> Number:
-    rows = arithmetic.table(LENET5.change("C3", maps=32))
+    rows = arithmetic.table(LENET5.change("C3", filters=32))
     params = sum(row.params for row in rows)
     return Number(
         params + 2 * params + 2,

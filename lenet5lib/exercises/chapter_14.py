@@ -12,14 +12,14 @@ from lenet5lib.exercises import (
     exercise,
     number_exercise,
 )
-from lenet5lib.training.recipe import OneCycle
+from lenet5lib.training.schedules import OneCycle
 
 
 @number_exercise("14.1", "a learning rate, to five decimals")
 def in_the_cycle() -> Number:
     cycle = OneCycle(0.004, 20, end=0)
     steps = np.array([16_500, 3_000])
-    down, up = (float(rate) for rate in cycle.rates(steps, 1000, []))
+    down, up = (float(rate) for rate in cycle.learning_rates(steps, 1000, []))
     share = (16.5 / 20 - 0.3) / (1 - 0.3)
     return Number(
         down,

@@ -161,7 +161,7 @@ def expand(kernel: np.ndarray, table: Table, in_maps: int) -> np.ndarray:
 
 
 @register
-class PartialConv2D(keras.layers.Layer):
+class TableConv2D(keras.layers.Layer):
     """A convolution that has kernels only where a table says so: what is not connected is neither stored nor trained.
 
     It computes one full convolution in which the missing kernels are constant zeros.

@@ -136,14 +136,14 @@ def _steps(layer: keras.Layer) -> list[_Step]:
             return [_average(layer)]
         case layers.TrainableSubsampling():
             return [_Step(layer.sums), _weighted(layer, tf.multiply)]
-        case layers.PartialConv2D():
+        case layers.TableConv2D():
             return [_weighted(layer, layer.sums)]
         case keras.layers.Conv2D():
             return [_weighted(layer, layer.convolution_op)]
         case keras.layers.Dense():
             return [_weighted(layer, tf.matmul)]
     raise ValueError(
-        f"{layer.name} is a {type(layer).__name__}; expected Conv2D, PartialConv2D, AveragePooling2D, TrainableSubsampling, "
+        f"{layer.name} is a {type(layer).__name__}; expected Conv2D, TableConv2D, AveragePooling2D, TrainableSubsampling, "
         "Flatten, Dense or Dropout, for which the second derivatives are known. Train this network with another optimizer."
     )
 
@@ -288,7 +288,7 @@ class DiagonalLevenbergMarquardt(keras.optimizers.Optimizer):
     that no weight moves of whose h nothing is known.
 
     Args:
-        learning_rate: η, the rate of all weights; the paper's are in `recipe.RATES_1998`.
+        learning_rate: η, the rate of all weights; the paper's are in `schedules.SCHEDULE_1998`.
         mu: µ, above 0.
         **kwargs: as for any optimizer of Keras.
 

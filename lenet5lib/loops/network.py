@@ -433,7 +433,7 @@ class Trainer:
         size, dtype = network.weights.size, network.dtype
         function, slots = update.OPTIMIZERS[recipe.optimizer]
         self.state = aligned((slots, size), dtype)
-        self.mean = aligned((size if recipe.average_decay else 0,), dtype)
+        self.mean = aligned((size if recipe.ema_decay else 0,), dtype)
         self.decayed = aligned((size,), dtype)
         for one in network.plan.parameters:
             one.piece.of(self.decayed)[:] = one.trained and one.decayed
@@ -501,7 +501,7 @@ class Trainer:
         counts = (batches >= 0).sum(axis=1)
         numbers = self.iterations + np.arange(len(batches))
         settings = update.settings(self.recipe, rates, counts, numbers)
-        keeps = np.where(numbers == 0, 0, self.recipe.average_decay)
+        keeps = np.where(numbers == 0, 0, self.recipe.ema_decay)
         totals = np.zeros((len(self.gradients), 2))
         with_threads(self.threads)
         self.drive(

@@ -13,20 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from lenet5lib._checks import require_choice
 from lenet5lib.arithmetic import output_size, same_padding, walk
 from lenet5lib.loops import backward, compiled, update
 from lenet5lib.loops import forward as loops
 from lenet5lib.loops.initial import layer_weights
 from lenet5lib.loops.network import Network, Weights
-from lenet5lib.spec import (
-    RBF,
-    Architecture,
-    Pair,
-    Subsample,
-    Table,
-    pair,
-    require_choice,
-)
+from lenet5lib.spec import RBF, Architecture, Pair, Subsample, Table, pair
 from lenet5lib.training.recipe import Recipe
 
 

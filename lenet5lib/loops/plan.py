@@ -337,7 +337,7 @@ def _convolution(
     (kh, kw), (sh, sw) = pair(layer.kernel_size), pair(layer.stride)
     margins = _margins(layer, (kh, kw), (sh, sw), place.x, made.group)
     pad, crop, x, gx = _padded(made, place, margins)
-    ins, outs = x.shape[0], layer.maps
+    ins, outs = x.shape[0], layer.filters
     reads = np.ones((outs, ins), np.int64)
     convert = {"to_keras": _to_keras, "from_keras": _from_keras}
     if layer.table:
@@ -397,7 +397,7 @@ def _from_keras(w: np.ndarray) -> np.ndarray:
 
 
 def _by_table(table: tuple[tuple[int, ...], ...], ins: int) -> dict[str, Callable]:
-    """Return how the kernels of a table become those of `layers.PartialConv2D`, (height, width, kernels), and back."""
+    """Return how the kernels of a table become those of `layers.TableConv2D`, (height, width, kernels), and back."""
     outs = np.repeat(np.arange(len(table)), [len(row) for row in table])
     sources = np.concatenate([np.asarray(row) for row in table])
 

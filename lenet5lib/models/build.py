@@ -17,6 +17,7 @@ import tensorflow as tf
 from keras import layers as keras_layers
 
 from lenet5lib import arithmetic
+from lenet5lib._checks import require_choice
 from lenet5lib.data.mnist import fit, prepare, require_inputs
 from lenet5lib.lenet1998 import codes, layers
 from lenet5lib.lenet1998.paper import PAPER
@@ -32,11 +33,10 @@ from lenet5lib.spec import (
     Layer,
     Pool,
     Subsample,
-    require_choice,
     require_layer,
 )
 from lenet5lib.training import losses
-from lenet5lib.training.recipe import usual_initial
+from lenet5lib.training.recipe import default_initializer
 
 POOLING = {
     "average": keras_layers.AveragePooling2D,
@@ -45,14 +45,14 @@ POOLING = {
 
 
 def keras_layer(
-    layer: Layer, seed: int = 0, initial: str | None = None
+    layer: Layer, seed: int = 0, kernel_initializer: str | None = None
 ) -> keras.Layer:
     """Return the Keras layer of one specified layer, with its name.
 
     Args:
         layer: a layer of `lenet5lib.spec`.
         seed: of the initial weights; see `initial_weights`. Biases start at 0.
-        initial: how the first kernel is drawn, one of `recipe.INITIAL`; None for what goes with the activation.
+        kernel_initializer: how the first kernel is drawn, one of `recipe.INITIALIZERS`; None for what goes with the activation.
 
     Raises:
         ValueError: a layer of unknown kind, or initial weights of an unknown name.
@@ -61,12 +61,12 @@ def keras_layer(
     match layer:
         case Conv(table=None):
             return keras_layers.Conv2D(
-                filters=layer.maps,
+                filters=layer.filters,
                 kernel_size=layer.kernel_size,
                 strides=layer.stride,
                 padding=layer.padding,
                 activation=layers.find_activation(layer.activation),
-                kernel_initializer=initial_weights(layer, seed, initial),
+                kernel_initializer=initial_weights(layer, seed, kernel_initializer),
                 name=layer.name,
             )
         case Pool():
@@ -82,7 +82,7 @@ def keras_layer(
             return keras_layers.Dense(
                 units=layer.units,
                 activation=layers.find_activation(layer.activation),
-                kernel_initializer=initial_weights(layer, seed, initial),
+                kernel_initializer=initial_weights(layer, seed, kernel_initializer),
                 name=layer.name,
             )
         case _:
@@ -92,29 +92,29 @@ def keras_layer(
 INITIALIZERS = {
     "glorot": keras.initializers.GlorotUniform,
     "he": keras.initializers.HeUniform,
-    "fan-in": layers.FanIn,
+    "lecun-1998": layers.FanIn,
 }
 
 
 def initial_weights(
-    layer: Conv | Dense, seed: int, initial: str | None = None
+    layer: Conv | Dense, seed: int, kernel_initializer: str | None = None
 ) -> keras.initializers.Initializer:
-    """Return what draws a layer's first kernel; None is what goes with its activation, see `recipe.usual_initial`.
+    """Return what draws a layer's first kernel; None is what goes with its activation, see `recipe.default_initializer`.
 
     Raises:
-        ValueError: `initial` is not one of `recipe.INITIAL`.
+        ValueError: `kernel_initializer` is not one of `recipe.INITIALIZERS`.
     """
-    if initial is None:
-        initial = usual_initial(layer.activation)
-    require_choice("initial", initial, tuple(INITIALIZERS))
-    return INITIALIZERS[initial](seed=seed)
+    if kernel_initializer is None:
+        kernel_initializer = default_initializer(layer.activation)
+    require_choice("kernel_initializer", kernel_initializer, tuple(INITIALIZERS))
+    return INITIALIZERS[kernel_initializer](seed=seed)
 
 
 def own_layer(layer: Layer, seed: int) -> keras.Layer:
     """Return the layer of a kind that Keras does not have, from `layers`."""
     match layer:
         case Conv():
-            return layers.PartialConv2D(
+            return layers.TableConv2D(
                 layer.table,
                 layer.kernel_size,
                 layer.stride,
@@ -138,24 +138,24 @@ def own_layer(layer: Layer, seed: int) -> keras.Layer:
 
 
 def all_layers(
-    architecture: Architecture, seed: int = 0, initial: str | None = None
+    architecture: Architecture, seed: int = 0, kernel_initializer: str | None = None
 ) -> list[keras.Layer]:
     """Return the Keras layers in order; each draws its initial weights from its own seed."""
     return [
-        keras_layer(layer, 1000 * seed + n, initial)
+        keras_layer(layer, 1000 * seed + n, kernel_initializer)
         for n, layer in enumerate(architecture.layers)
     ]
 
 
 def build(
-    architecture: Architecture, seed: int = 0, initial: str | None = None
+    architecture: Architecture, seed: int = 0, kernel_initializer: str | None = None
 ) -> keras.Model:
     """Build the functional model of an architecture.
 
     Args:
         architecture: what to build.
         seed: of the initial weights; the same seed gives the same weights.
-        initial: how they are drawn, one of `recipe.INITIAL`; None for what goes with each layer's activation. The kinds of
+        kernel_initializer: how they are drawn, one of `recipe.INITIALIZERS`; None for what goes with each layer's activation. The kinds of
             layers that only the 1998 paper has start as the paper's do, whatever is asked.
 
     Returns:
@@ -167,7 +167,7 @@ def build(
     arithmetic.table(architecture)
     inputs = keras.Input(architecture.input_shape, name="Input")
     values = inputs
-    for layer in all_layers(architecture, seed, initial):
+    for layer in all_layers(architecture, seed, kernel_initializer):
         values = layer(values)
     model = keras.Model(inputs, values, name="LeNet-5")
     model.architecture = architecture

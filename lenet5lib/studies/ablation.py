@@ -17,15 +17,16 @@ import numpy as np
 import pandas as pd
 
 from lenet5lib import evaluation, records
-from lenet5lib.spec import LENET5, Architecture, require_choice
+from lenet5lib._checks import require_choice
+from lenet5lib.spec import LENET5, Architecture
 from lenet5lib.training.recipe import (
     AFFINE,
-    USUAL,
+    DEFAULT_RECIPE,
     Distortion,
-    OneCycle,
     Recipe,
-    usual_initial,
+    default_initializer,
 )
+from lenet5lib.training.schedules import OneCycle
 
 NAME = "one-change"
 """The experiment's name on the command line and among the records."""
@@ -48,7 +49,7 @@ class Variant:
 
     name: str
     architecture: Architecture = LENET5
-    recipe: Recipe = USUAL
+    recipe: Recipe = DEFAULT_RECIPE
     epochs: int = EPOCHS
     all_digits: bool = False
 
@@ -95,13 +96,15 @@ ARTICLE = Variant("article")
 TANH = ARTICLE.changed(
     "scaled-tanh",
     architecture=LENET5.with_hidden_activation("scaled_tanh"),
-    initial="glorot",
+    kernel_initializer="glorot",
 )
 RELU = TANH.changed(
-    "relu", architecture=LENET5.with_hidden_activation("relu"), initial=None
+    "relu",
+    architecture=LENET5.with_hidden_activation("relu"),
+    kernel_initializer=None,
 )
 MAX = RELU.changed("max-pooling", architecture=_max_pooling(RELU.architecture))
-HE = MAX.changed("he", initial="he")
+HE = MAX.changed("he", kernel_initializer="he")
 CYCLES = {
     peak: HE.changed(f"one-cycle-{peak}", learning_rate=OneCycle(peak, EPOCHS))
     for peak in (0.002, 0.004, 0.008)
@@ -140,12 +143,14 @@ ELASTICS = {
 BENT = ELASTICS[0.4]
 LIGHTER = BENT.changed("lighter-0.02", weight_decay=0.02)
 AVERAGES = {
-    kept: LIGHTER.changed(f"averaged-{kept}", average_decay=kept)
+    kept: LIGHTER.changed(f"averaged-{kept}", ema_decay=kept)
     for kept in (0.999, 0.9997)
 }
 AVERAGED = AVERAGES[0.9997]
 LONG = AVERAGED.changed(
-    "long", learning_rate=OneCycle(CYCLE.recipe.learning_rate.peak, 100), epochs=100
+    "long",
+    learning_rate=OneCycle(CYCLE.recipe.learning_rate.max_lr, 100),
+    epochs=100,
 )
 STRONGS = {
     pixels: LONG.changed(
@@ -163,8 +168,8 @@ AGAIN = {
     **{
         f"average-{kept}": LONG.changed(
             f"again-average-{kept}",
-            learning_rate=OneCycle(CYCLE.recipe.learning_rate.peak, cycle),
-            average_decay=kept,
+            learning_rate=OneCycle(CYCLE.recipe.learning_rate.max_lr, cycle),
+            ema_decay=kept,
         )
         for kept, cycle in ((0.9999, 120), (0.99995, 150))
     },
@@ -228,7 +233,7 @@ def differences(before: Rung, after: Rung) -> pd.DataFrame:
 def _initial(variant: Variant) -> str:
     """Return how the kernels of a variant start, chosen or usual; all its hidden layers have one activation."""
     activation = variant.architecture.layers[0].activation
-    return variant.recipe.initial or usual_initial(activation)
+    return variant.recipe.kernel_initializer or default_initializer(activation)
 
 
 def _changed(name: str, old: Any, new: Any) -> list[tuple[str, str, str]]:

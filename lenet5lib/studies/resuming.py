@@ -24,7 +24,8 @@ from lenet5lib import models, records
 from lenet5lib.data.mnist import Splits, prepare
 from lenet5lib.spec import Architecture, Dense, Dropout, Flatten
 from lenet5lib.training import checkpoint, keras_engine, loop
-from lenet5lib.training.recipe import Plateau, Recipe
+from lenet5lib.training.recipe import Recipe
+from lenet5lib.training.schedules import ReduceOnPlateau
 
 STOP, EPOCHS, SEED = 2, 3, 0
 
@@ -249,7 +250,7 @@ def _tried(
 
 def _ours(splits: Splits, folder: Path) -> list[bool]:
     """Stop and resume with this library and return for each of `THINGS` whether it is there."""
-    recipe = Recipe(learning_rate=Plateau(0.001, patience=1, least_gain=10))
+    recipe = Recipe(learning_rate=ReduceOnPlateau(0.001, patience=1, min_delta=10))
 
     def train(name: str, epochs: int) -> loop.Run:
         return loop.train(
@@ -275,7 +276,7 @@ def _ours(splits: Splits, folder: Path) -> list[bool]:
     count = len(splits.train)
     steps = -(-count // recipe.batch_size)
     rates = [
-        recipe.rates(
+        recipe.learning_rates(
             np.arange(STOP * steps, EPOCHS * steps),
             steps,
             one.column("val_loss")[:STOP],

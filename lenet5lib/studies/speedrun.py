@@ -15,7 +15,8 @@ from lenet5lib import evaluation
 from lenet5lib.data.mnist import Splits
 from lenet5lib.spec import LENET5
 from lenet5lib.training import loop
-from lenet5lib.training.recipe import OneCycle, Recipe
+from lenet5lib.training.recipe import Recipe
+from lenet5lib.training.schedules import OneCycle
 
 ARCHITECTURE = (
     LENET5.with_hidden_activation("relu")
@@ -42,7 +43,9 @@ def _one_cycle(
 ) -> Speedrun:
     """Return a recipe with one cycle of the learning rate."""
     rate = OneCycle(peak, epochs)
-    return Speedrun(Recipe(batch_size, rate, initial="he", **more), epochs)
+    return Speedrun(
+        Recipe(batch_size, rate, kernel_initializer="he", **more), epochs
+    )
 
 
 RECIPES = {

@@ -48,7 +48,7 @@ class KerasEngine:
         digits: Digits,
     ) -> None:
         self.recipe, self.loss, self.seed = recipe, loss, seed
-        built = models.build(architecture, seed, recipe.initial)
+        built = models.build(architecture, seed, recipe.kernel_initializer)
         self.built = compile_model(built, recipe)
         self.images = data.fit(digits.images, architecture.input_shape)
         self.batch_size = min(int(recipe.batch_size), len(digits))
@@ -182,10 +182,10 @@ class KerasEngine:
 
 def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
     """Give the model its optimizer, the optimizer's state built so that loading can fill it."""
-    rate = float(recipe.rates(np.zeros(1), 1, [])[0])
+    rate = float(recipe.learning_rates(np.zeros(1), 1, [])[0])
     average = {}
-    if recipe.average_decay:
-        average = {"use_ema": True, "ema_momentum": recipe.average_decay}
+    if recipe.ema_decay:
+        average = {"use_ema": True, "ema_momentum": recipe.ema_decay}
     if recipe.optimizer == "adam":
         decay = recipe.weight_decay or None
         optimizer = keras.optimizers.Adam(rate, weight_decay=decay, **average)

@@ -25,14 +25,15 @@ import numpy as np
 import pandas as pd
 
 from lenet5lib import data, files, records
+from lenet5lib._checks import require_choice, require_int, require_number
 from lenet5lib.data.mnist import Digits, Splits
 from lenet5lib.loops import compiled, network, update
 from lenet5lib.records import Record
-from lenet5lib.spec import RBF, Architecture, require_choice, require_size
+from lenet5lib.spec import RBF, Architecture
 from lenet5lib.training import augment, checkpoint, losses, weights_file
 from lenet5lib.training.checkpoint import BEST, LAST, PREVIOUS
 from lenet5lib.training.loops_engine import LoopsEngine
-from lenet5lib.training.recipe import USUAL, Recipe, require_number
+from lenet5lib.training.recipe import DEFAULT_RECIPE, Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 ENGINES = ("loops", "keras")
 """What can train and predict: the library's compiled loops, and Keras."""
 
-STEPS_A_CALL = 100
+STEPS_PER_EXECUTION = 100
 """Steps for each call from Python; each full call adds one point to the record's `steps`."""
 
 SAVE_MINUTES = 10.0
@@ -112,7 +113,7 @@ def train(
     run_dir: str | Path,
     *,
     epochs: int,
-    recipe: Recipe = USUAL,
+    recipe: Recipe = DEFAULT_RECIPE,
     seed: int = 0,
     resume: bool = True,
     engine: str | None = None,
@@ -153,10 +154,10 @@ def train(
         Stopped: training was asked to stop, and has saved.
         ValueError: the recipe does not go with the architecture, or with the engine that was asked for.
     """
-    epochs = require_size("epochs", epochs)
-    seed = require_size("seed", seed, minimum=0)
+    epochs = require_int("epochs", epochs)
+    seed = require_int("seed", seed, minimum=0)
     if save_steps is not None:
-        save_steps = require_size("save_steps", save_steps)
+        save_steps = require_int("save_steps", save_steps)
     say = report or (lambda line: None)
     run_dir = Path(run_dir)
     config = configuration(architecture, splits, recipe, seed, watch_test)
@@ -259,7 +260,7 @@ def _nothing_done(epoch: int) -> dict[str, Any]:
     """Return the state of an epoch that has not begun; see `Record.partial`."""
     return {
         "epoch": epoch,
-        "steps_a_call": STEPS_A_CALL,
+        "steps_a_call": STEPS_PER_EXECUTION,
         "losses": [],
         "right": 0,
         "steps": [],
@@ -321,7 +322,7 @@ class _Saver:
         self.engine, self.record = engine, record
         self.run_dir, self.stop = run_dir, stop
         self.seconds = 60 * minutes
-        self.calls = -(-steps // STEPS_A_CALL) if steps else math.inf
+        self.calls = -(-steps // STEPS_PER_EXECUTION) if steps else math.inf
         self.saved, self.unsaved = time.monotonic(), 0
 
     def best(self) -> None:
@@ -463,10 +464,10 @@ def _open(
         raise checkpoint.CheckpointError(
             f"{path} does not fit: {str(error).splitlines()[0]}"
         ) from None
-    if record.partial and record.partial["steps_a_call"] != STEPS_A_CALL:
+    if record.partial and record.partial["steps_a_call"] != STEPS_PER_EXECUTION:
         raise RunError(
             f"{run_dir} was saved within an epoch by a version that takes {record.partial['steps_a_call']} steps a call, "
-            f"this one takes {STEPS_A_CALL}. Go on with that version until the epoch ends."
+            f"this one takes {STEPS_PER_EXECUTION}. Go on with that version until the epoch ends."
         )
     if notice:
         say(f"Notice: {notice}, {_where(record)}.")
@@ -509,7 +510,7 @@ def _steps_of_partial(record: Record) -> int:
         return 0
     digits = record.config["data"]["training digits"]
     steps = -(-digits // record.config["batch_size"])
-    return min(len(record.partial["losses"]) * STEPS_A_CALL, steps)
+    return min(len(record.partial["losses"]) * STEPS_PER_EXECUTION, steps)
 
 
 def _where(record: Record) -> str:
@@ -625,7 +626,7 @@ class _Loop:
             begun["losses"].append(loss)
             begun["right"] += right
             if (call >= 0).all():
-                steps = (number + 1) * STEPS_A_CALL
+                steps = (number + 1) * STEPS_PER_EXECUTION
                 begun["steps"].append([steps, round(loss / call.size, 5)])
             begun["seconds"] = round(time.perf_counter() - start, 3)
             progress((number + 1) / len(calls))
@@ -638,27 +639,27 @@ class _Loop:
         }
 
     def rates(self, epoch: int, val_losses: list[float], calls: int) -> np.ndarray:
-        """Return the learning rate of each step of an epoch, float32 (calls, STEPS_A_CALL)."""
+        """Return the learning rate of each step of an epoch, float32 (calls, STEPS_PER_EXECUTION)."""
         steps = -(-len(self.images) // self.batch_size)
-        numbers = (epoch - 1) * steps + np.arange(calls * STEPS_A_CALL)
-        rates = self.recipe.rates(numbers, steps, val_losses)
-        return rates.reshape(calls, STEPS_A_CALL)
+        numbers = (epoch - 1) * steps + np.arange(calls * STEPS_PER_EXECUTION)
+        rates = self.recipe.learning_rates(numbers, steps, val_losses)
+        return rates.reshape(calls, STEPS_PER_EXECUTION)
 
     def batches(self, order: np.ndarray) -> tuple[np.ndarray, list[int]]:
-        """Return an epoch's positions, int32 (calls, STEPS_A_CALL, batch_size), and the steps of each call.
+        """Return an epoch's positions, int32 (calls, STEPS_PER_EXECUTION, batch_size), and the steps of each call.
 
         What is missing in the last is −1.
         """
-        a_call = STEPS_A_CALL * self.batch_size
+        a_call = STEPS_PER_EXECUTION * self.batch_size
         calls = -(-len(order) // a_call)
         rows = np.full(calls * a_call, -1, np.int32)
         rows[: len(order)] = order
         steps = -(-len(order) // self.batch_size)
         counts = [
-            min(STEPS_A_CALL, steps - first)
-            for first in range(0, steps, STEPS_A_CALL)
+            min(STEPS_PER_EXECUTION, steps - first)
+            for first in range(0, steps, STEPS_PER_EXECUTION)
         ]
-        return rows.reshape(calls, STEPS_A_CALL, self.batch_size), counts
+        return rows.reshape(calls, STEPS_PER_EXECUTION, self.batch_size), counts
 
 
 def loss_and_accuracy(model: keras.Model, digits: Digits) -> tuple[float, float]:
@@ -766,7 +767,7 @@ def load_weights(
     architecture = Architecture.from_dict(record.config["architecture"])
     weights, slots = weights_file.read(io.BytesIO(contents))
     # What was saved without an optimizer is averaged already.
-    if Recipe.from_dict(record.config).average_decay and slots:
+    if Recipe.from_dict(record.config).ema_decay and slots:
         averages = iter(slots[2:])
         fixed = {
             layer.name for layer in architecture.layers if isinstance(layer, RBF)

@@ -50,7 +50,7 @@ class LoopsEngine:
         digits: Digits,
     ) -> None:
         self.architecture, self.recipe = architecture, recipe
-        weights = initial_weights(architecture, seed, recipe.initial)
+        weights = initial_weights(architecture, seed, recipe.kernel_initializer)
         self.network = Network(architecture, weights, loss=loss, seed=seed)
         self.batch_size = min(int(recipe.batch_size), len(digits))
         self.trainer = Trainer(self.network, recipe, self.batch_size)
@@ -113,7 +113,7 @@ class LoopsEngine:
     def _slots(self) -> list[Any]:
         """Return the optimizer's arrays in Keras's order."""
         trainer = self.trainer
-        rate = self.recipe.rates(np.zeros(1), 1, [])[0]
+        rate = self.recipe.learning_rates(np.zeros(1), 1, [])[0]
         found = [np.int64(trainer.iterations), np.float32(rate)]
         trained = [one for one in self.network.plan.parameters if one.trained]
         if trainer.mean.size:

@@ -63,7 +63,7 @@ def of_today():
     architecture = LENET5.with_hidden_activation("relu")
     for name in ("S2", "S4"):
         architecture = architecture.change(name, mode="max")
-    model = models.build(architecture, seed=4, initial="he")
+    model = models.build(architecture, seed=4, kernel_initializer="he")
     rng = np.random.default_rng(4)
     weights = [
         w if w.ndim > 1 else rng.normal(0, 0.1, w.shape).astype("float32")
@@ -126,9 +126,9 @@ OTHERS = {
         "other",
         (28, 28, 1),
         (
-            Conv("C1", maps=4, kernel_size=(3, 4), stride=2, padding="same", activation="relu"),
+            Conv("C1", filters=4, kernel_size=(3, 4), stride=2, padding="same", activation="relu"),
             Pool("S2", "max", 3, 2, "same"),
-            Conv("C3", maps=5, kernel_size=2, padding="same", activation="tanh"),
+            Conv("C3", filters=5, kernel_size=2, padding="same", activation="tanh"),
             Pool("S4", "average", 3, 2, "same"),
             Flatten(),
             Dense("Output", 10, "softmax"),
@@ -138,11 +138,11 @@ OTHERS = {
         "32",
         (32, 32, 1),
         (
-            Conv("C1", maps=6, kernel_size=5, activation="scaled_tanh"),
+            Conv("C1", filters=6, kernel_size=5, activation="scaled_tanh"),
             Pool("S2", "max"),
-            Conv("C3", maps=16, kernel_size=5, activation="sigmoid"),
+            Conv("C3", filters=16, kernel_size=5, activation="sigmoid"),
             Pool("S4"),
-            Conv("C5", maps=12, kernel_size=5, activation="relu"),
+            Conv("C5", filters=12, kernel_size=5, activation="relu"),
             Flatten(),
             Dense("F6", 8, "linear"),
             Dense("Output", 10, "softmax"),
