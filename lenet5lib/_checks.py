@@ -115,6 +115,8 @@ def differences(
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield (name, before, after) of each value in which two plain JSON values differ; None where one has none.
 
+    Entries of lists of equal length are compared in pairs and called by their own `name`, if they have one.
+
     >>> list(differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2}))
     [('a.b', 1, 3)]
     """
@@ -122,5 +124,13 @@ def differences(
         for key in {**before, **after}:
             dotted = f"{name}.{key}" if name else key
             yield from differences(before.get(key), after.get(key), dotted)
+    elif (
+        isinstance(before, list)
+        and isinstance(after, list)
+        and len(before) == len(after)
+        and all(isinstance(entry, dict) for entry in [*before, *after])
+    ):
+        for one, other in zip(before, after, strict=True):
+            yield from differences(one, other, one.get("name", name))
     elif before != after:
         yield name, before, after

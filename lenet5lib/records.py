@@ -1,7 +1,8 @@
-"""The record of a run: what was trained, on which data, with which versions, and what came of it, as JSON.
+"""The record of a run: what was trained, on which data, with which versions, and what came of it.
 
-A record is enough to redraw a run's curves without TensorFlow and without the data. `loop` writes it; `plots` and
-the book read it.
+A record is enough to redraw a run's curves without TensorFlow and without the data. Training writes it as JSON, beside and in
+each checkpoint. The runs that the book cites are kept as tables, see `runs`, `epochs` and `test_errors`; weights are kept of
+those that a chapter or `predict` loads.
 """
 
 from __future__ import annotations
@@ -9,26 +10,73 @@ from __future__ import annotations
 import importlib.resources
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-FORMAT = 1
+from lenet5lib._checks import require_choice, to_plain
+from lenet5lib.spec import Architecture
+from lenet5lib.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT = 2
 NAME = "record.json"
-TEST = "test.json"
-"""What a run got wrong on the test digits, beside its record; `one_change` writes it, `evaluation` reads it."""
 RECORDED = Path(str(importlib.resources.files("lenet5lib"))) / "recorded"
-"""The package's own folder of what the book cites: recorded runs, and benchmarks as JSON."""
+"""The package's folder of what the book cites: the tables of runs, weights, and benchmarks as JSON."""
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 TEST_METRICS = ("test_loss", "test_accuracy")
-
-
-def result_name(looks: int) -> str:
-    """Return the name of the file of what a run got wrong on the test digits with so many looks at each."""
-    return TEST if looks == 1 else f"test-{looks}-looks.json"
+DEFAULT_RUN = "one-change/again-all/seed-0"
+"""The recorded run whose network is used where none is named; its seed was fixed before the run was tested."""
 
 
 class RecordError(ValueError):
     """A record that cannot be read; the text says what came, what was expected, what to do."""
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """The images that a run was trained on.
+
+    Attributes:
+        dataset_name: MNIST, the stand-in, or a file's name.
+        checksum: SHA-256 of the training and validation images and labels.
+        num_train, num_validation: how many.
+        train_on_all: whether the validation images are among the training images.
+        test_checksum: SHA-256 of the test images and labels, if they were watched during training.
+    """
+
+    dataset_name: str
+    checksum: str
+    num_train: int
+    num_validation: int
+    train_on_all: bool = False
+    test_checksum: str | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """What fixes the result of a run."""
+
+    architecture: Architecture
+    recipe: Recipe
+    seed: int
+    data: DataInfo
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON values."""
+        return to_plain(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """Build the configuration that `to_dict` wrote."""
+        return cls(
+            Architecture.from_dict(values["architecture"]),
+            Recipe.from_dict(values["recipe"]),
+            values["seed"],
+            DataInfo(**values["data"]),
+        )
 
 
 @dataclass
@@ -36,29 +84,31 @@ class Record:
     """One run.
 
     Attributes:
-        config: what fixes the result: architecture, batch size, learning rate, seed, data.
-        epochs: for each epoch its number from 1, its metrics (loss in nats a digit, accuracy 0–1; those of validation begin
-            with `val_`, those of a test set that was watched with `test_`), its seconds with validation and without, and
+        config: what fixes the result.
+        command: the command line that trains the run; None for a run trained by a call from Python.
+        epochs: for each epoch its number from 1, its metrics (loss in nats, accuracy 0–1; those of validation begin with
+            `val_`, those of test images that were watched with `test_`), its seconds with validation and without, and
             `steps`: pairs of (steps done, mean loss over the last 100).
         sessions: for each start of the program: `after_epoch`, the epoch it went on from; `after_steps`, the steps of the
             next epoch that were done already; the engine; the versions of the packages; the number of threads.
         best: the epoch of the lowest validation loss, and that loss; epoch 0 before any.
-        partial: of an epoch that was saved before its end: its number, the calls done, each with its sum of losses, the
-            digits right so far, `steps` and seconds as above; None between epochs.
+        unfinished_epoch: of an epoch that was saved before its end: its number, the losses of its calls, the correct
+            predictions so far, `steps` and seconds as above; None between epochs.
     """
 
-    config: dict[str, Any]
+    config: Config
+    command: str | None = None
     epochs: list[dict[str, Any]] = field(default_factory=list)
     sessions: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(
         default_factory=lambda: {"epoch": 0, "val_loss": None}
     )
-    partial: dict[str, Any] | None = None
+    unfinished_epoch: dict[str, Any] | None = None
 
     @property
-    def source(self) -> str:
+    def dataset_name(self) -> str:
         """The name of the data."""
-        return self.config["data"]["source"]
+        return self.config.data.dataset_name
 
     @property
     def resume_points(self) -> list[int]:
@@ -68,22 +118,35 @@ class Record:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names of the metrics that each epoch has."""
-        watched = "watched test digits" in self.config["data"]
+        watched = self.config.data.test_checksum is not None
         return METRICS + TEST_METRICS * watched
 
+    @property
+    def weights_name(self) -> str:
+        """The weights file that counts at the end: the best on validation, or the last where nothing was held out."""
+        kind = "last" if self.config.data.train_on_all else "best"
+        return f"{kind}.weights.h5"
+
     def column(self, metric: str) -> list[float]:
-        """Return one metric, a value an epoch."""
+        """Return one metric, a value for each epoch."""
         return [epoch[metric] for epoch in self.epochs]
 
+    def history(self) -> pd.DataFrame:
+        """Return the metrics as a table, a row for each epoch."""
+        import pandas as pd
+
+        index = pd.Index(self.column("epoch"), name="epoch")
+        return pd.DataFrame(self.epochs, index, [*self.metrics])
+
     def to_json(self) -> str:
-        """Return the record as JSON text, a line an epoch."""
+        """Return the record as JSON text, a line for each epoch."""
+        values = asdict(self) | {"config": self.config.to_dict()}
         parts = []
-        for name, value in {"format": FORMAT, **asdict(self)}.items():
-            if isinstance(value, list):
+        for name, value in {"format": FORMAT, **values}.items():
+            text = json.dumps(value, ensure_ascii=False)
+            if isinstance(value, list) and value:
                 lines = [json.dumps(entry, ensure_ascii=False) for entry in value]
-                text = "[\n  " + ",\n  ".join(lines) + "\n ]" if lines else "[]"
-            else:
-                text = json.dumps(value, ensure_ascii=False)
+                text = "[\n  " + ",\n  ".join(lines) + "\n ]"
             parts.append(f' "{name}": {text}')
         return "{\n" + ",\n".join(parts) + "\n}\n"
 
@@ -96,19 +159,17 @@ class Record:
         """
         try:
             values = json.loads(text)
-            if values.pop("format") != FORMAT:
-                raise ValueError("another format")
+            if (found := values.pop("format")) != FORMAT:
+                raise ValueError(f"format {found}")
+            values["config"] = Config.from_dict(values["config"])
             record = cls(**values)
-            _ = (
-                record.source,
-                record.resume_points,
-                record.best["val_loss"],
-                [*map(record.column, ("epoch", *record.metrics))],
-            )
+            _ = record.resume_points, record.best["val_loss"]
+            _ = [record.column(name) for name in ("epoch", *record.metrics)]
             return record
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RecordError(
-                f"{shown} is not a run's record of format {FORMAT} ({error}). Restore it, or name another run's folder."
+                f"{shown} is not a run's record of format {FORMAT} ({error}). "
+                "Restore it, or name another run's folder."
             ) from None
 
 
@@ -123,35 +184,103 @@ def read(run_dir: str | Path) -> Record:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RecordError(
-            f"no record at {path}: {error.strerror}. Name the folder of a run that was trained."
+            f"no record at {path}: {error.strerror}. Name the folder of a run that "
+            "was trained."
         ) from None
     except UnicodeDecodeError as error:
         raise RecordError(
-            f"{path} is not text ({error.reason}). Restore it, or name another run's folder."
+            f"{path} is not text ({error.reason}). Restore it, or name another run's "
+            "folder."
         ) from None
     return Record.from_json(text, str(path))
 
 
+@cache
+def table(name: str) -> pd.DataFrame:
+    """Return one of the tables of recorded runs: "runs", "epochs" or "test_errors".
+
+    `runs` has a row for each run: its command line, its configuration and its sessions as JSON, the epoch of the lowest
+    validation loss, and the test images that its last network was read on, if any. `epochs` has a row for each run and epoch.
+    `test_errors` has a row for each misclassified test image: its run, the `views` of each image (1, or the copies of test-time
+    augmentation), the `position` in the file, `label` and `prediction`.
+    """
+    import pandas as pd
+
+    path = RECORDED / f"{name}.csv"
+    return pd.read_csv(path, float_precision="round_trip", keep_default_na=True)
+
+
 def experiments() -> list[str]:
-    """Return the names of all recorded experiments; those of an experiment in several parts have a slash."""
-    folders = {path.parent.parent for path in RECORDED.rglob(NAME)}
-    return sorted(folder.relative_to(RECORDED).as_posix() for folder in folders)
+    """Return the names of the recorded experiments; those of an experiment in several parts have a slash."""
+    return sorted({run.rpartition("/")[0] for run in table("runs")["run"]})
 
 
-def recorded(name: str) -> dict[str, Path]:
-    """Return the folders of a recorded experiment's runs, by the run's name: what the book cites and does not train anew.
-
-    Each folder holds `record.json` as training left it; some hold weights, and the test digits' result, too.
+def recorded(experiment: str) -> dict[str, Record]:
+    """Return the records of a recorded experiment's runs, by the run's name: what the book cites and does not train again.
 
     Raises:
         RecordError: no such experiment.
     """
-    found = {
-        path.parent.name: path.parent for path in RECORDED.glob(f"{name}/*/{NAME}")
-    }
-    if not found:
-        known = experiments()
-        raise RecordError(
-            f"no recorded experiment {name!r}; expected one of {', '.join(known)}. Name one of these."
-        )
+    if experiment not in (known := experiments()):
+        try:
+            require_choice("recorded experiment", experiment, known)
+        except ValueError as error:
+            raise RecordError(str(error)) from None
+    runs, epochs = table("runs"), table("epochs").groupby("run", sort=False)
+    found = {}
+    for row in runs.to_dict("records"):
+        folder, _, name = row["run"].rpartition("/")
+        if folder == experiment:
+            found[name] = _from_tables(row, epochs.get_group(row["run"]))
     return dict(sorted(found.items()))
+
+
+def _from_tables(run: dict[str, Any], epochs: pd.DataFrame) -> Record:
+    """Build a record from its rows in the tables."""
+    rows = [
+        {name: value for name, value in row.items() if value == value}
+        for row in epochs.drop(columns="run").to_dict("records")
+    ]
+    for row in rows:
+        if "steps" in row:
+            row["steps"] = json.loads(row["steps"])
+    config = Config.from_dict(json.loads(run["config"]))
+    best = {"epoch": run["best_epoch"], "val_loss": run["best_val_loss"]}
+    sessions = json.loads(run["sessions"])
+    return Record(config, run["command"], rows, sessions, best)
+
+
+def to_tables(name: str, record: Record) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a record in the tables "runs" and "epochs"."""
+    run = {
+        "run": name,
+        "command": record.command,
+        "config": json.dumps(record.config.to_dict(), ensure_ascii=False),
+        "sessions": json.dumps(record.sessions),
+        "best_epoch": record.best["epoch"],
+        "best_val_loss": record.best["val_loss"],
+    }
+    epochs = [
+        {"run": name, **epoch, "steps": json.dumps(epoch["steps"])}
+        if "steps" in epoch
+        else {"run": name, **epoch}
+        for epoch in record.epochs
+    ]
+    return {"runs": [run], "epochs": epochs}
+
+
+def weights(run: str = DEFAULT_RUN) -> Path:
+    """Return the path of a recorded run's weights, "EXPERIMENT/NAME"; without a name, the default network's.
+
+    Raises:
+        RecordError: no weights of that run are kept.
+    """
+    found = sorted((RECORDED / run).glob("*.weights.h5"))
+    if not found:
+        kept = sorted(RECORDED.rglob("*.weights.h5"))
+        names = (path.parent.relative_to(RECORDED).as_posix() for path in kept)
+        raise RecordError(
+            f"no weights of {run!r} are recorded; expected one of {', '.join(names)}. "
+            "Name one of these."
+        )
+    return found[0]

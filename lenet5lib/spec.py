@@ -394,3 +394,13 @@ ARCHITECTURES = {
     "lenet5-1998": LENET5_1998,
 }
 """The architectures that the command line knows by name."""
+
+LENET5_TANH = LENET5.with_hidden_activation("scaled_tanh")
+LENET5_RELU = LENET5.with_hidden_activation("relu")
+LENET5_RELU_MAX = LENET5_RELU.change("S2", mode="max").change("S4", mode="max")
+VARIANTS = {
+    "lenet5-tanh": LENET5_TANH,
+    "lenet5-relu": LENET5_RELU,
+    "lenet5-relu-max": LENET5_RELU_MAX,
+}
+"""The modern LeNet-5 with other activations and pooling, by the names that the command line knows; chapter 14 trains them."""

@@ -1,4 +1,4 @@
-"""The codes of the ten digits: pictures of 7×12 cells, as rows of −1 and +1, from which the RBF output measures distances.
+"""The codes of the ten classes: pictures of 7×12 cells as rows of −1 and +1, from which the RBF output measures distances.
 
 The paper's figure 3 shows such pictures for all printable ASCII characters; here are those of the digits. 84 = 7 · 12 is why
 F6 has 84 units. Chapter 12 is about this module.
@@ -47,10 +47,10 @@ DIGITS.flags.writeable = False
 def require_codes(
     codes: Any, units: int = 10, inputs: int = HEIGHT * WIDTH
 ) -> np.ndarray:
-    """Return codes as float32 if they are (units, inputs) of −1 and +1.
+    """Return codes as float32, checked to be (units, inputs) of −1 and +1.
 
     Raises:
-        ValueError: another shape, or another value; it is named with its place.
+        ValueError: a different shape, or a value that is neither; unit and cell are named.
     """
     codes = np.asarray(codes)
     if codes.shape != (units, inputs):
@@ -68,18 +68,6 @@ def require_codes(
     return codes.astype(np.float32)
 
 
-def picture(code: np.ndarray) -> str:
-    """Return one code (84,) as text, # for ink.
-
-    >>> print(picture(DIGITS[7])[:23])
-    #######
-    .....##
-    .....##
-    """
-    rows = np.reshape(code, (HEIGHT, WIDTH))
-    return "\n".join("".join("#" if c > 0 else "." for c in row) for row in rows)
-
-
 def distances(codes: np.ndarray = DIGITS) -> np.ndarray:
-    """Return the squared distance of every code from every other, int (units, units): four for each cell that differs."""
+    """Return the squared distance between each two codes, int (units, units): four for each cell that differs."""
     return 4 * (codes[:, None, :] != codes[None, :, :]).sum(axis=2)

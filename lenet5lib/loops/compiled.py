@@ -193,8 +193,7 @@ ENDLESS = 2**40
 @functools.cache
 def _sources() -> str:
     """Return a checksum of the source of what is compiled: machine code of an earlier version is not to be used."""
-    folder = Path(__file__).parent
-    parts = [*sorted(folder.glob("*.py")), folder.parent / "philox.py"]
+    parts = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in parts)).hexdigest()
 
 
