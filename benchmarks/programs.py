@@ -120,8 +120,9 @@ def _fit(
 def article(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
     """Train as the article's script does."""
     versions = use_tensorflow(options.threads)
-    from lenet5lib.models.build import ArticleModel
-    from lenet5lib.studies.article import keep_best
+    import keras
+
+    from lenet5lib.studies.article import ArticleModel, keep_best
 
     pixels = {
         part: digits[f"x_{part}"][..., np.newaxis] / 255.0
@@ -129,7 +130,8 @@ def article(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
     }
     with tempfile.TemporaryDirectory() as folder:
         best = keep_best(Path(folder) / "LeNet5.weights.h5")
-        epochs = _fit(ArticleModel(SEED), pixels, digits, options, best)
+        keras.utils.set_random_seed(SEED)
+        epochs = _fit(ArticleModel(), pixels, digits, options, best)
     return {"epochs": epochs, "versions": versions}
 
 
@@ -139,7 +141,7 @@ def keras_fit(
     """Train the functional model with Keras's `fit`."""
     versions = use_tensorflow(options.threads)
     from lenet5lib import models
-    from lenet5lib.data.mnist import prepare
+    from lenet5lib.data import prepare
     from lenet5lib.spec import LENET5
 
     pixels = {part: prepare(digits[f"x_{part}"]) for part in ("train", "val")}
@@ -161,7 +163,7 @@ class _Reached(Exception):
 def _train(digits: dict, options: argparse.Namespace, **asked: Any) -> Epochs:
     """Train with the library in a temporary folder and return the epochs of its record."""
     from lenet5lib import records
-    from lenet5lib.data.mnist import Digits, Splits
+    from lenet5lib.data import Digits, Splits
     from lenet5lib.loops import network
     from lenet5lib.spec import LENET5
     from lenet5lib.training import loop
@@ -209,18 +211,12 @@ def loops_1_thread(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def loops_distorted(digits: dict, options: argparse.Namespace) -> dict[str, Any]:
-    """Train with the library's loops on digits distorted anew for each epoch, and average the weights."""
-    from lenet5lib.training.recipe import Distortion
+    """Train with the library's loops on images distorted differently in each epoch, with a moving average of the weights."""
+    from lenet5lib.studies.ablation import EMA_09997
 
-    bent = Distortion(
-        translation=1,
-        scaling=0.1,
-        squeezing=0.1,
-        shear=0.1,
-        rotation=8,
-        elastic=0.4,
-    )
-    return loops(digits, options, distortion=bent, ema_decay=0.9997)
+    recipe = EMA_09997.recipe
+    asked = {"distortion": recipe.distortion, "ema_decay": recipe.ema_decay}
+    return loops(digits, options, **asked)
 
 
 def keras_engine(digits: dict, options: argparse.Namespace) -> dict[str, Any]:

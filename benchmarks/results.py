@@ -1,6 +1,6 @@
 """From what the programs measured to the numbers that are reported: medians, rates, ratios, and the table as text.
 
-Nothing is measured here. `summary` gives what `run.py` writes as JSON, `table` lays it out for a terminal.
+Nothing is measured here. `run.py` writes the numbers as JSON; `table` lays them out for a terminal.
 """
 
 from __future__ import annotations
@@ -90,12 +90,14 @@ def layers(answers: list[dict[str, Any]]) -> dict[str, Any] | None:
     }
 
 
-def program(answers: list[dict], digits: int, limit: dict | None) -> dict[str, Any]:
+def program(
+    answers: list[dict], num_train: int, limit: dict | None
+) -> dict[str, Any]:
     """Return the numbers of one program from its rounds; the first epoch of each round is kept apart."""
     rounds = [[epoch["seconds"] for epoch in a["epochs"]] for a in answers]
     later = [epoch for a in answers for epoch in a["epochs"][1:]]
     measured = [epoch["seconds"] for epoch in later]
-    gflops = 1e-9 * flop() * digits / median(measured)
+    gflops = 1e-9 * flop() * num_train / median(measured)
     return {
         "seconds": {
             "median": median(measured),
@@ -105,7 +107,7 @@ def program(answers: list[dict], digits: int, limit: dict | None) -> dict[str, A
         },
         "first_epoch_seconds": [values[0] for values in rounds],
         "validation_seconds": median(e["validation_seconds"] for e in later),
-        "images_per_second": digits / median(measured),
+        "images_per_second": num_train / median(measured),
         "gflops": gflops,
         "share_of_limit": gflops / limit["gflops"] if limit else None,
         "peak_memory_mib": max(a["peak_memory_mib"] or 0 for a in answers) or None,
@@ -169,7 +171,7 @@ def disturbed(result: dict[str, Any]) -> list[str]:
     names = [
         name
         for name, numbers in measured
-        if max(cores or 0 for cores in numbers["other_cores"]) > load.MOST
+        if max(numbers["other_cores"]) > load.MOST
     ]
     return list(dict.fromkeys(names))
 
@@ -206,7 +208,8 @@ def _title(result: dict[str, Any]) -> list[str]:
     """Write what was measured, where, and on which digits."""
     machine, data = result["machine"], result["data"]
     versions = ", ".join(f"{k} {v}" for k, v in machine["versions"].items())
-    warning = [] if data["source"] == "MNIST" else [f"NOT MNIST: {data['source']}"]
+    name = data["dataset_name"]
+    warning = [] if name == "MNIST" else [f"NOT MNIST: {name}"]
     if busy := result["disturbed"]:
         warning.append(
             f"NOT IDLE: other programs used the machine beside {', '.join(busy)}; do not quote these numbers"
@@ -221,7 +224,7 @@ def _title(result: dict[str, Any]) -> list[str]:
     )
     return [
         *warning,
-        f"An epoch of {data['training_digits']:,} digits, {machine['threads']} threads; "
+        f"An epoch of {data['num_train']:,} images, {machine['threads']} threads; "
         f"median of {result['settings']['rounds']} rounds after a first epoch kept apart",
         f"{machine['cpu']}; {versions}",
         *switched,
@@ -238,7 +241,10 @@ def _accuracy_lines(result: dict[str, Any]) -> list[str]:
     for name, run in result["accuracy"].items():
         missed = "" if run["reached"] else " (not reached)"
         lines.append((name, f"{run['epochs']}{missed}", f"{run['seconds']:.1f}"))
-    title = f"Until {run['goal']:.1%} of the validation digits are correct, one run each, compilation included"
+    title = (
+        f"Until {run['goal']:.1%} of the validation images are correct, one run each, "
+        "compilation included"
+    )
     return ["", title, *_aligned(lines)]
 
 

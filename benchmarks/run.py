@@ -311,14 +311,14 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     options.python = torch_python(options)
     names, notes = chosen(options)
     dataset = data.load_digits("auto", report=None)
-    train = dataset.train.take(slice(options.digits))
+    train = dataset.train.select(slice(options.digits))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.npz"
         # Validation is timed apart here and chooses nothing, so a slice of the training set serves.
-        save_digits(path, train, train.take(slice(VALIDATION)))
+        save_digits(path, train, train.select(slice(VALIDATION)))
         answers = measure(names, options, path)
         compiling = compile_seconds(options, path) if "ready" in names else {}
-        splits = data.split(data.Dataset(train, dataset.test, dataset.source))
+        splits = data.split(data.Dataset(train, dataset.test, dataset.dataset_name))
         save_digits(path, splits.train, splits.validation)
         accuracy = to_goal(names, options, path) if options.accuracy else {}
     result = numbers(answers, len(train)) | {
@@ -326,7 +326,7 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
         "accuracy": accuracy,
     }
     return {
-        "data": {"source": dataset.source, "training_digits": len(train)},
+        "data": {"dataset_name": dataset.dataset_name, "num_train": len(train)},
         "machine": machine(answers, options),
         "settings": {
             name: getattr(options, name) for name in ("rounds", "epochs", "onednn")

@@ -20,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import load
 
 from lenet5lib import data, files, records, spec
+from lenet5lib.training import folder as run_folder
 from lenet5lib.training import loop
 from lenet5lib.training.recipe import Recipe
 
@@ -36,7 +37,7 @@ def timed(save, *arguments) -> float:
 def measure(splits: data.Splits, batch_size: int, epochs: int) -> list[dict]:
     """Return for each epoch its seconds and those of the two saves."""
     taken: list[dict] = []
-    save_best, save_last = loop._save_best, loop._save_last
+    save_best, save_last = run_folder.save_best, run_folder.save_last
     seconds = [0.0]
 
     def best_timed(*arguments) -> None:
@@ -55,7 +56,7 @@ def measure(splits: data.Splits, batch_size: int, epochs: int) -> list[dict]:
         names = "saving", "saving at 200", "saving at 200, also best"
         taken.append(dict(zip(names, (short, longest, best), strict=True)))
 
-    loop._save_best, loop._save_last = best_timed, last_timed
+    run_folder.save_best, run_folder.save_last = best_timed, last_timed
     with tempfile.TemporaryDirectory() as folder:
         side = Path(folder) / "side"
         side.mkdir()
@@ -69,7 +70,7 @@ def measure(splits: data.Splits, batch_size: int, epochs: int) -> list[dict]:
                 report=None,
             )
         finally:
-            loop._save_best, loop._save_last = save_best, save_last
+            run_folder.save_best, run_folder.save_last = save_best, save_last
     return [
         {"epoch": line["seconds"], **saves}
         for line, saves in zip(run.record.epochs, taken, strict=True)
@@ -84,7 +85,7 @@ def main() -> None:
     chosen = options.parse_args()
     splits = data.split(data.load_digits())
     others = load.Others()
-    result = {"data": splits.source, "processors": os.cpu_count()}
+    result = {"data": splits.dataset_name, "processors": os.cpu_count()}
     for batch_size in (32, 128):
         lines = measure(splits, batch_size, chosen.epochs)[
             1:

@@ -29,7 +29,7 @@ GOAL = 0.99
 
 def compile_seconds(splits: data.Splits) -> float:
     """Return the seconds of one short training for each recipe, which leaves the loops compiled."""
-    few = splits.small(train=256, validation=16)
+    few = splits.limit(train=256, validation=16)
     start = time.perf_counter()
     for name in speedrun.RECIPES:
         speedrun.run(name, 0, few)
@@ -65,7 +65,10 @@ def main() -> None:
     others = load.Others()
     compiling = compile_seconds(splits)
     result = {
-        "data": {"source": splits.source, "training_digits": len(splits.train)},
+        "data": {
+            "dataset_name": splits.dataset_name,
+            "num_train": len(splits.train),
+        },
         "machine": {"cpu": run.cpu(), "threads": chosen.threads},
         "goal": GOAL,
         "compile_seconds": compiling,

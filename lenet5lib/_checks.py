@@ -74,18 +74,18 @@ def require_pair(what: str, value: Any) -> None:
         require_int(what, size)
 
 
-def to_plain(value: Any) -> Any:
-    """Return a frozen dataclass as plain JSON values: fields with their default are left out, a `kind` is named."""
+def to_plain(value: Any, defaults: bool = False) -> Any:
+    """Return a frozen dataclass as plain JSON values: a `kind` is named, fields with their default are left out or kept."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind = getattr(value, "kind", None)
         named = {} if kind is None else {"kind": kind}
         return named | {
-            field.name: to_plain(getattr(value, field.name))
+            field.name: to_plain(getattr(value, field.name), defaults)
             for field in dataclasses.fields(value)
-            if getattr(value, field.name) != field.default
+            if defaults or getattr(value, field.name) != field.default
         }
     if isinstance(value, tuple | list):
-        return [to_plain(one) for one in value]
+        return [to_plain(one, defaults) for one in value]
     if value is None or isinstance(value, bool | str):
         return value
     return value.__index__() if hasattr(value, "__index__") else float(value)

@@ -13,10 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows.
-    fcntl = None
+from filelock import FileLock, Timeout
 
 LOCK = ".lenet5lib-lock"
 
@@ -26,7 +23,7 @@ class LockedError(ValueError):
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to; on leaving, flush it to disk and rename it to `path`.
 
     If anything fails, `path` is left as it was and the temporary file is removed.
@@ -37,15 +34,22 @@ def replacing(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         # The rename would replace a device such as /dev/null.
         raise OSError(errno.EINVAL, "Not an ordinary file", str(path))
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
     try:
         yield temporary
         flush(temporary)
         temporary.replace(path)
-        _flush_folder(path.parent)
+        # Makes the rename itself durable, where the system can flush a folder.
+        with contextlib.suppress(OSError):
+            flush(path.parent, os.O_RDONLY)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """Return the path of this process's temporary file for `path`."""
+    return path.with_name(f".{os.getpid()}-{path.name}")
 
 
 def write(path: Path, contents: bytes) -> None:
@@ -54,44 +58,45 @@ def write(path: Path, contents: bytes) -> None:
     Raises:
         OSError: the folder cannot be written to, or the disk is full; `path` is left as it was.
     """
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(contents)
 
 
-def flush(path: Path) -> None:
+def flush(path: Path, mode: int = os.O_RDWR) -> None:
     """Wait until the contents of a file are on the disk.
 
     Raises:
         OSError: they cannot be written.
     """
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    descriptor = os.open(path, mode)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def keep(path: Path, other: Path) -> None:
+def link_or_copy(path: Path, other: Path) -> None:
     """Give a file a second name, in one step, in place of what has that name; without copying where the disk allows.
 
     Raises:
         OSError: the folder cannot be written to, or the disk is full; both are left as they were.
     """
-    temporary = other.with_name(f".{os.getpid()}-{other.name}")
+    temporary = _temporary(other)
     try:
         temporary.unlink(missing_ok=True)
-        try:
-            os.link(path, temporary)
-        except OSError:
-            write(other, path.read_bytes())
-        else:
-            temporary.replace(other)
-    finally:  # Where both names were of one file already, the rename did nothing.
+        os.link(path, temporary)
+        temporary.replace(other)
+    except OSError:
+        write(other, path.read_bytes())
+    finally:  # If both were names of one file already, the rename did nothing.
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path, names: tuple[str, ...]) -> None:
-    """Remove what processes that died while they wrote these files have left in a folder; touch nothing else.
+    """Remove the temporary files of processes that died while they wrote these files; touch nothing else.
 
-    To be called by the process that holds the folder's lock: what is removed would otherwise belong to a living one.
+    Only for the process that holds the folder's lock, so that no temporary file is still being written.
     """
     pattern = re.compile(rf"\.\d+-({'|'.join(map(re.escape, names))})")
     for path in folder.iterdir():
@@ -102,69 +107,39 @@ def remove_leftovers(folder: Path, names: tuple[str, ...]) -> None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[bool]:
-    """Keep a folder for this process while the block runs; yield whether that could be done.
+    """Hold an exclusive lock on a folder while the block runs; yield whether the folder could be locked.
 
-    The system gives the lock up when its process ends, however it ends, so a dead process never blocks. Where the system
-    cannot lock (Windows, some network disks, a folder that cannot be written to) nothing is kept.
+    The system releases the lock when its process ends, however it ends, so a dead process never blocks. A folder that cannot
+    be written to, or is on a disk without locks, is used without one.
 
     Raises:
-        LockedError: another process has the folder.
+        LockedError: another process holds the lock.
     """
     path = folder / LOCK
-    held = _take(path)
-    try:
-        yield held is not None
-    finally:
-        if held is not None:
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.fstat(held), os.stat(path)):
-                    path.unlink()
-            os.close(held)
-
-
-def _take(path: Path) -> int | None:
-    """Return an open, locked descriptor of the lock file with this process's number in it; None where there are no locks.
-
-    Raises:
-        LockedError: another process has it.
-    """
-    if fcntl is None:
-        return None
-    while True:
+    lock = FileLock(path)
+    with contextlib.suppress(OSError, NotImplementedError):
         try:
-            held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        except OSError:
-            return None  # What cannot be written will be refused where something is to be saved.
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(held, 20).decode(errors="replace").strip() or "unknown"
-            os.close(held)
+            lock.acquire(timeout=0)
+        except Timeout:
             raise LockedError(
-                f"{path.parent} is being trained by another process, number {holder}. Wait for it, stop it, or name "
-                "another folder."
+                f"{folder} is in use by another process, number {_holder(path)}. Wait "
+                "for it, stop it, or name a different folder."
             ) from None
-        except OSError:
-            os.close(held)
-            return None
-        same = False
+        own = path.stat()
+        # For the other process's error; on a full disk the lock holds without it.
+        path.write_text(str(os.getpid()))
+    try:
+        yield lock.is_locked
+    finally:
         with contextlib.suppress(OSError):
-            same = os.path.samestat(os.fstat(held), os.stat(path))
-        if same:
-            # On a full disk the number is missing; the lock holds.
-            with contextlib.suppress(OSError):
-                os.truncate(held, 0)
-                os.write(held, f"{os.getpid()}\n".encode())
-            return held
-        # The file was removed by its holder in between; take the new one.
-        os.close(held)
+            # The folder may have been moved, and another process have taken its place.
+            if lock.is_locked and os.path.samestat(own, path.stat()):
+                path.unlink()
+        lock.release()
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make the rename itself durable, where the system can flush a folder (Windows and some network disks cannot)."""
+def _holder(path: Path) -> str:
+    """Return the number of the process that holds a lock, as it wrote it, or "unknown"."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        return path.read_text(errors="replace")[:20] or "unknown"
+    return "unknown"

@@ -1,4 +1,4 @@
-"""What a chapter needs from the notebook: show a function's source, a table, an error, a checked claim.
+"""What a chapter does in its notebook: show a function's source, a table, an error, a checked claim.
 
 The only module that imports IPython. A chapter defines nothing and patches nothing: it calls the library and shows it.
 """
@@ -25,9 +25,12 @@ from IPython.display import display
 from lenet5lib import __version__, arithmetic
 from lenet5lib.spec import Architecture
 
+WIDTH = 84
+"""Characters that a page of the book shows without scrolling."""
+
 
 def setup() -> None:
-    """Prepare a chapter: figures as sharp PNG, TensorFlow's start-up messages off; in Colab, print what it runs on."""
+    """Prepare a chapter: figures as sharp PNG, TensorFlow's start-up messages off; in Colab, print the environment."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -42,28 +45,31 @@ def setup() -> None:
 
 
 def environment() -> str:
-    """Return one line: the versions that decide the results, and the device that computes."""
+    """Return one line: the versions that decide the results, and the device."""
     try:
         with _without_stderr():
             import keras
             import tensorflow as tf
 
-            found = tf.config.list_physical_devices()
+            device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     except ModuleNotFoundError as error:
         return (
             f"This runtime has no {error.name}; expected TensorFlow and Keras. "
             "Choose another runtime type: CPU or GPU."
         )
-    devices = [device.device_type for device in found]
     return (
-        f"lenet5lib {__version__}, TensorFlow {tf.__version__}, Keras {keras.__version__}, "
-        f"Python {platform.python_version()}; device: {'GPU' if 'GPU' in devices else devices[0]}"
+        f"lenet5lib {__version__}, TensorFlow {tf.__version__}, "
+        f"Keras {keras.__version__}, Python {platform.python_version()}; "
+        f"device: {device}"
     )
 
 
 @contextlib.contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Drop what is written to the process's error output: TensorFlow's first lines come before it reads any setting."""
+    """Discard the process's error output inside the block, that of C code included.
+
+    TensorFlow writes its first lines there before it reads any setting.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
     try:
@@ -76,16 +82,17 @@ def _without_stderr() -> Iterator[None]:
 
 
 def keep_on_drive(folder: str = "lenet5-runs") -> None:
-    """Let the runs of a notebook in Colab be kept in a folder of the reader's Google Drive, which outlives the machine.
+    """Keep the runs of a notebook in Colab in a folder of the reader's Google Drive, which outlives the machine.
 
-    Colab asks for permission. A training that was cut off goes on from there when the notebook is run again.
+    Colab asks for permission. An interrupted run continues from there when the notebook is run again.
 
     Raises:
         ValueError: this is not Colab.
     """
     if "google.colab" not in sys.modules:
         raise ValueError(
-            "google.colab is not loaded; expected a notebook in Colab. Elsewhere, set LENET5_RUNS to a folder of yours."
+            "google.colab is not loaded; expected a notebook in Colab. Elsewhere, set "
+            "LENET5_RUNS to a folder."
         )
     from google.colab import drive
 
@@ -94,29 +101,36 @@ def keep_on_drive(folder: str = "lenet5-runs") -> None:
 
 
 def show_source(function: Callable) -> None:
-    """Show a function's source as the library runs it, without its docstring, under the name of its module."""
+    """Show a function's source as the library runs it, under the name of its file, with a short docstring."""
     lines = textwrap.dedent(inspect.getsource(function)).splitlines()
-    node = ast.parse("\n".join(lines)).body[0]
-    first = node.body[0]
-    if (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    ):
-        del lines[first.lineno - 1 : first.end_lineno]
-    source = "\n".join(
-        [f"# {function.__module__.replace('.', '/')}.py", *lines]
-    ).rstrip()
-    display(
-        {"text/plain": source, "text/markdown": f"```python\n{source}\n```"},
-        raw=True,
+    definition: Any = ast.parse("\n".join(lines)).body[0]
+    docstring = ast.get_docstring(definition)
+    if docstring:
+        first = definition.body[0]
+        short = _short_docstring(docstring, " " * first.col_offset)
+        lines[first.lineno - 1 : first.end_lineno] = short
+    source = "\n".join([f"# {function.__module__.replace('.', '/')}.py", *lines])
+    shown = {"text/plain": source, "text/markdown": f"```python\n{source}\n```"}
+    display(shown, raw=True)
+
+
+def _short_docstring(docstring: str, indent: str) -> list[str]:
+    """Return the lines of a docstring's first paragraph, its formulas and the source that it cites."""
+    first, *others = docstring.split("\n\n")
+    # A paragraph that is indented and has no heading, as Args has, is a formula.
+    kept = [first, *(one for one in others if one.startswith(("    ", "Source:")))]
+    width = WIDTH - len(indent) - 6
+    text = "\n\n".join(
+        one if one.startswith(" ") else textwrap.fill(one, width) for one in kept
     )
+    end = "\n" if "\n" in text else ""
+    return textwrap.indent(f'"""{text}{end}"""', indent).splitlines()
 
 
 def error_text(function: Callable, *args: Any, **kwargs: Any) -> str:
-    """Call a function that is expected to refuse, and return its error's text; "" if it does not refuse.
+    """Call a function that is expected to raise an error, and return the error's text; "" if there is none.
 
-    The folder of the chapters' runs is written `runs`, wherever it is.
+    The folder of the chapters' runs is written as `runs`.
     """
     try:
         function(*args, **kwargs)
@@ -126,12 +140,14 @@ def error_text(function: Callable, *args: Any, **kwargs: Any) -> str:
 
 
 def show_error(function: Callable, *args: Any, **kwargs: Any) -> None:
-    """Call a function that is expected to refuse, and print its error; say so if it does not refuse."""
-    print(textwrap.fill(error_text(function, *args, **kwargs), 84) or "No error.")
+    """Call a function that is expected to raise an error, and print the error, or "No error."."""
+    print(
+        textwrap.fill(error_text(function, *args, **kwargs), WIDTH) or "No error."
+    )
 
 
 def claim(text: str, condition: Any) -> None:
-    """Print a claim and whether it holds: the line that the book's test compares.
+    """Print a claim and whether it holds: the line that the book's tests compare.
 
     >>> claim("six is even", 6 % 2 == 0)
     six is even: True
@@ -150,54 +166,40 @@ def summary_text(model: Any) -> str:
 
 
 def run_dir(name: str) -> Path:
-    """Return the folder for a chapter's run: `runs/name` beside the chapter, or under LENET5_RUNS where that is set."""
+    """Return the folder for a chapter's run: `runs/name` beside the chapter, or `name` in the folder LENET5_RUNS."""
     return Path(os.environ.get("LENET5_RUNS", "runs")) / name
 
 
 def layer_table(architecture: Architecture) -> pd.DataFrame:
-    """Return the derived table of an architecture with its totals, a row a layer."""
-    rows = arithmetic.table(architecture)
-    table = pd.DataFrame(rows, columns=arithmetic.Row._fields).set_index("layer")
-    counts = ["params", "connections", "macs"]
-    table.loc["Total"] = {
-        "kind": "",
-        "output_shape": "",
-        "receptive_field": "",
-        **table[counts].sum(),
-    }
+    """Return the derived table of an architecture, a row for each layer and one for the totals."""
+    table = pd.DataFrame(arithmetic.table(architecture)).set_index("layer")
     for column in ("output_shape", "receptive_field"):
-        table[column] = [arithmetic.shape_text(shape) for shape in table[column]]
-    table = table.rename(
-        columns={
-            "output_shape": "output shape",
-            "params": "parameters",
-            "macs": "MACs",
-            "receptive_field": "receptive field",
-        }
+        table[column] = table[column].map(arithmetic.shape_text)
+    totals = table[["params", "connections", "macs"]].sum()
+    table.loc["Total"] = dict.fromkeys(table.columns, "") | dict(totals)
+    names = {"params": "parameters", "macs": "MACs"}
+    return table.rename(
+        columns=lambda name: names.get(name, name.replace("_", " "))
     )
-    return table
 
 
 def show(table: pd.DataFrame, decimals: int = 4) -> None:
-    """Show a table in page and terminal: thousands separated, fractions to `decimals` places."""
+    """Show a table in page and terminal, with thousands separated and fractions to `decimals` places."""
     text = table.astype(object).map(lambda value: _cell(value, decimals))
     text.index = [_cell(value, decimals) for value in table.index]
     text.columns = [str(column) for column in table.columns]
-    html = text.rename_axis(
-        index=None, columns=table.index.name or table.columns.name or ""
-    ).to_html(border=0)
+    corner = table.index.name or table.columns.name or ""
+    html = text.rename_axis(index=None, columns=corner).to_html(border=0)
     plain = text.rename_axis(index=table.index.name, columns=None).to_string()
     display({"text/plain": plain, "text/html": html}, raw=True)
 
 
 def _cell(value: Any, decimals: int) -> str:
-    """Write one value of a table for a reader."""
-    if value is None or (
-        not isinstance(value, (str, list, tuple)) and pd.isna(value)
-    ):
-        return ""
-    if isinstance(value, bool):
+    """Return one value of a table as text; "" for a missing one."""
+    if isinstance(value, bool | str | list | tuple):
         return str(value)
+    if pd.isna(value):
+        return ""
     if hasattr(value, "__index__"):
         return f"{int(value):,}"
     return f"{value:.{decimals}f}" if isinstance(value, float) else str(value)

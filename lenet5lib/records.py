@@ -1,8 +1,8 @@
 """The record of a run: what was trained, on which data, with which versions, and what came of it.
 
-A record is enough to redraw a run's curves without TensorFlow and without the data. Training writes it as JSON, beside and in
-each checkpoint. The runs that the book cites are kept as tables, see `runs`, `epochs` and `test_errors`; weights are kept of
-those that a chapter or `predict` loads.
+A record is enough to redraw a run's curves without TensorFlow and without the data. Training writes it as JSON, beside and
+in each checkpoint. The runs that the book cites are kept as three tables, see `table`; weights are kept of those that a
+chapter or `predict` loads. Nothing is trained or evaluated here.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lenet5lib._checks import require_choice, to_plain
-from lenet5lib.spec import Architecture
+from lenet5lib._checks import to_plain
+from lenet5lib.spec import ARCHITECTURES, Architecture, Pool
 from lenet5lib.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ RECORDED = Path(str(importlib.resources.files("lenet5lib"))) / "recorded"
 METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 TEST_METRICS = ("test_loss", "test_accuracy")
 DEFAULT_RUN = "one-change/again-all/seed-0"
-"""The recorded run whose network is used where none is named; its seed was fixed before the run was tested."""
+"""The recorded run whose network is used by default; its seed was fixed before the run was tested."""
+WORDS = {"relu": "ReLU", "scaled_tanh": "scaled tanh"}
+"""Activations whose name in a sentence differs from that in a specification."""
 
 
 class RecordError(ValueError):
@@ -138,6 +140,24 @@ class Record:
         index = pd.Index(self.column("epoch"), name="epoch")
         return pd.DataFrame(self.epochs, index, [*self.metrics])
 
+    def about(self) -> str:
+        """Return what a checkpoint with this record holds, in words: which network, trained on what, which epoch."""
+        data, recipe = self.config.data, self.config.recipe
+        held_out = "none" if data.train_on_all else f"{data.num_validation:,}"
+        weights = "EMA weights" if recipe.ema_decay else "weights"
+        epoch = len(self.epochs)
+        if self.unfinished_epoch:
+            which = "and part of the next"
+        elif data.train_on_all or self.best["epoch"] != epoch:
+            which = "the last"
+        else:
+            which = "the best on validation"
+        return (
+            f"{title(self.config.architecture)}. Trained on {data.dataset_name} "
+            f"({data.num_train:,} images, {held_out} held out) with seed "
+            f"{self.config.seed}; these are the {weights} of epoch {epoch}, {which}."
+        )
+
     def to_json(self) -> str:
         """Return the record as JSON text, a line for each epoch."""
         values = asdict(self) | {"config": self.config.to_dict()}
@@ -151,7 +171,7 @@ class Record:
         return "{\n" + ",\n".join(parts) + "\n}\n"
 
     @classmethod
-    def from_json(cls, text: str, shown: str) -> Record:
+    def from_json(cls, text: str | bytes, shown: str) -> Record:
         """Read what `to_json` wrote; `shown` names the file in errors.
 
         Raises:
@@ -181,16 +201,11 @@ def read(run_dir: str | Path) -> Record:
     """
     path = Path(run_dir) / NAME
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes()
     except OSError as error:
         raise RecordError(
             f"no record at {path}: {error.strerror}. Name the folder of a run that "
             "was trained."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise RecordError(
-            f"{path} is not text ({error.reason}). Restore it, or name another run's "
-            "folder."
         ) from None
     return Record.from_json(text, str(path))
 
@@ -199,15 +214,15 @@ def read(run_dir: str | Path) -> Record:
 def table(name: str) -> pd.DataFrame:
     """Return one of the tables of recorded runs: "runs", "epochs" or "test_errors".
 
-    `runs` has a row for each run: its command line, its configuration and its sessions as JSON, the epoch of the lowest
-    validation loss, and the test images that its last network was read on, if any. `epochs` has a row for each run and epoch.
-    `test_errors` has a row for each misclassified test image: its run, the `views` of each image (1, or the copies of test-time
-    augmentation), the `position` in the file, `label` and `prediction`.
+    - `runs`, a row per run: its command line, its configuration and sessions as JSON, the epoch of the lowest validation
+      loss, and `num_test`, the test images that its last network was tested on, if any;
+    - `epochs`, a row per run and epoch;
+    - `test_errors`, a row per run and misclassified test image: the `views` of each image (1, or the number of copies in
+      test-time augmentation), its `position` in the file, `label` and `prediction`.
     """
     import pandas as pd
 
-    path = RECORDED / f"{name}.csv"
-    return pd.read_csv(path, float_precision="round_trip", keep_default_na=True)
+    return pd.read_csv(RECORDED / f"{name}.csv", float_precision="round_trip")
 
 
 def experiments() -> list[str]:
@@ -215,58 +230,50 @@ def experiments() -> list[str]:
     return sorted({run.rpartition("/")[0] for run in table("runs")["run"]})
 
 
-def recorded(experiment: str) -> dict[str, Record]:
-    """Return the records of a recorded experiment's runs, by the run's name: what the book cites and does not train again.
+def rows(experiment: str) -> pd.DataFrame:
+    """Return an experiment's rows of the table `runs`, in the order of the runs' names, indexed by these.
 
     Raises:
         RecordError: no such experiment.
     """
-    if experiment not in (known := experiments()):
-        try:
-            require_choice("recorded experiment", experiment, known)
-        except ValueError as error:
-            raise RecordError(str(error)) from None
-    runs, epochs = table("runs"), table("epochs").groupby("run", sort=False)
-    found = {}
-    for row in runs.to_dict("records"):
-        folder, _, name = row["run"].rpartition("/")
-        if folder == experiment:
-            found[name] = _from_tables(row, epochs.get_group(row["run"]))
-    return dict(sorted(found.items()))
+    runs = table("runs").sort_values("run")
+    parts = runs["run"].str.rpartition("/")
+    found = runs[parts[0] == experiment]
+    if found.empty:
+        raise RecordError(
+            f"no recorded experiment {experiment!r}; expected one of "
+            f"{', '.join(experiments())}. Choose one of these."
+        )
+    return found.set_index(parts[2][found.index].rename(None))
+
+
+def recorded(experiment: str) -> dict[str, Record]:
+    """Return the records of an experiment's runs, by the run's name: what the book cites and does not train again.
+
+    Raises:
+        RecordError: no such experiment.
+    """
+    runs = rows(experiment).to_dict("index")
+    epochs = table("epochs").groupby("run", sort=False)
+    return {
+        str(name): _from_tables(run, epochs.get_group(run["run"]))
+        for name, run in runs.items()
+    }
 
 
 def _from_tables(run: dict[str, Any], epochs: pd.DataFrame) -> Record:
     """Build a record from its rows in the tables."""
-    rows = [
-        {name: value for name, value in row.items() if value == value}
+    lines = [
+        {str(name): value for name, value in row.items() if value == value}
         for row in epochs.drop(columns="run").to_dict("records")
-    ]
-    for row in rows:
-        if "steps" in row:
-            row["steps"] = json.loads(row["steps"])
+    ]  # An empty cell is NaN, which differs from itself.
+    for line in lines:
+        if "steps" in line:
+            line["steps"] = json.loads(line["steps"])
     config = Config.from_dict(json.loads(run["config"]))
+    command = run["command"] if run["command"] == run["command"] else None
     best = {"epoch": run["best_epoch"], "val_loss": run["best_val_loss"]}
-    sessions = json.loads(run["sessions"])
-    return Record(config, run["command"], rows, sessions, best)
-
-
-def to_tables(name: str, record: Record) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of a record in the tables "runs" and "epochs"."""
-    run = {
-        "run": name,
-        "command": record.command,
-        "config": json.dumps(record.config.to_dict(), ensure_ascii=False),
-        "sessions": json.dumps(record.sessions),
-        "best_epoch": record.best["epoch"],
-        "best_val_loss": record.best["val_loss"],
-    }
-    epochs = [
-        {"run": name, **epoch, "steps": json.dumps(epoch["steps"])}
-        if "steps" in epoch
-        else {"run": name, **epoch}
-        for epoch in record.epochs
-    ]
-    return {"runs": [run], "epochs": epochs}
+    return Record(config, command, lines, json.loads(run["sessions"]), best)
 
 
 def weights(run: str = DEFAULT_RUN) -> Path:
@@ -284,3 +291,31 @@ def weights(run: str = DEFAULT_RUN) -> Path:
             "Name one of these."
         )
     return found[0]
+
+
+def title(architecture: Architecture) -> str:
+    """Return an architecture's name, with the activations and pooling in which it differs from the one of that name.
+
+    >>> from lenet5lib.spec import LENET5, LENET5_RELU_MAX
+    >>> title(LENET5), title(LENET5_RELU_MAX)
+    ('modern LeNet-5 (28×28)', 'modern LeNet-5 (28×28) with ReLU and max pooling')
+    """
+    named = {one.name: one for one in ARCHITECTURES.values()}
+    usual = named.get(architecture.name, architecture)
+    if architecture == usual:
+        return architecture.name
+    words = [
+        one for one in _functions(architecture) if one not in _functions(usual)
+    ]
+    return f"{architecture.name} with {' and '.join(words) or 'different layers'}"
+
+
+def _functions(architecture: Architecture) -> list[str]:
+    """Return the activations and kinds of pooling of an architecture in words, each once, in order."""
+    found = []
+    for layer in architecture.layers:
+        if isinstance(layer, Pool):
+            found.append(f"{layer.mode} pooling")
+        elif activation := getattr(layer, "activation", None):
+            found.append(WORDS.get(activation, activation))
+    return list(dict.fromkeys(found))

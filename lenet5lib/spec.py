@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, assert_never, get_args
 
 from lenet5lib._checks import (
     from_plain,
@@ -36,47 +36,44 @@ def pair(value: int | Pair) -> Pair:
     >>> pair(5), pair((3, 1))
     ((5, 5), (3, 1))
     """
-    return (
-        (value[0], value[1]) if isinstance(value, (tuple, list)) else (value, value)
-    )
+    if isinstance(value, tuple | list):
+        return value[0], value[1]
+    return value, value
 
 
-def require_table(what: str, table: Any, maps: int) -> Table:
+def require_table(what: str, table: Any, filters: int) -> Table:
     """Return a connection table as tuples, else raise ValueError naming `what`.
 
-    Whether its maps exist in the input, and whether it reads them all, only `arithmetic` can say, where the input is known.
+    Only `arithmetic`, which knows the input, can say whether its channels exist and whether all of them are read.
     """
-    if not isinstance(table, (tuple, list)) or not all(
-        isinstance(row, (tuple, list)) for row in table
-    ):
+    rows = table if isinstance(table, tuple | list) else (table,)
+    if not all(isinstance(row, tuple | list) for row in rows):
         raise ValueError(
-            f"{what} is {table!r}; expected one row of input maps for each output map. Write it as tuples of whole numbers."
+            f"{what} is {table!r}; expected one row of input channels for each filter. "
+            "Write it as tuples of whole numbers."
         )
-    if len(table) != maps:
+    if len(rows) != filters:
         raise ValueError(
-            f"{what} has {len(table)} rows; expected {maps}, one for each output map. Add or remove rows."
+            f"{what} has {len(rows)} rows; expected {filters}, one for each filter. Add "
+            "or remove rows."
         )
-    for number, row in enumerate(table):
-        if not row:
-            raise ValueError(
-                f"row {number} of {what} is empty; expected the input maps that feed output map {number}. Name at least one."
-            )
+    for number, row in enumerate(rows):
         for channel in row:
-            require_int(f"an input map in row {number} of {what}", channel, 0)
-            if row.count(channel) > 1:
-                raise ValueError(
-                    f"row {number} of {what} names input map {channel} more than once; expected each map once. "
-                    "Remove the repetition."
-                )
-    return tuple(tuple(row) for row in table)
+            require_int(f"an input channel in row {number} of {what}", channel, 0)
+        if not row or len(set(row)) < len(row):
+            raise ValueError(
+                f"row {number} of {what} is {row!r}; expected at least one input channel, "
+                "and each only once. Correct the row."
+            )
+    return tuple(tuple(row) for row in rows)
 
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution: `filters` kernels of `kernel_size` over all input maps, a bias each, then the activation.
+    """A convolution: `filters` kernels of `kernel_size` over all input channels, a bias each, then the activation.
 
-    A `table` thins the connections out: for each output map the input maps that feed it, numbered from 0. Then there is one
-    kernel for each entry, and none where nothing is named.
+    A `table` lists for each filter the input channels that it reads, numbered from 0. Then there is one kernel for each
+    entry, and no other.
     """
 
     name: str
@@ -102,7 +99,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Pool:
-    """Average or max pooling over windows of `size`; `stride` is the size where none is given."""
+    """Average or max pooling over windows of `size`; the default of `stride` is the size."""
 
     name: str
     mode: str = "average"
@@ -126,9 +123,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Subsample:
-    """Trainable subsampling: the sum of each window, times a coefficient, plus a bias, both of the map; then the activation.
+    """Trainable subsampling: the sum of each window, times a coefficient, plus a bias; then the activation.
 
-    Windows of `size` stand side by side; what the last one does not reach is left out.
+    Each channel has one coefficient and one bias. Windows of `size` do not overlap; rows and columns beyond the last whole
+    window are dropped.
     """
 
     name: str
@@ -149,7 +147,7 @@ class Subsample:
 
 @dataclass(frozen=True)
 class Flatten:
-    """Lay maps of (height, width, channels) out as one vector."""
+    """Reshape feature maps of (height, width, channels) into one vector."""
 
     name: str = "Flatten"
     kind: ClassVar[str] = "flatten"
@@ -171,7 +169,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class RBF:
-    """Output units that each measure the squared distance of their input from a fixed code; nothing in them is trained."""
+    """Output units that each compute the squared distance of their input from a fixed code; none of it is trained."""
 
     name: str
     units: int = 10
@@ -194,50 +192,52 @@ class Dropout:
 
 
 Layer = Conv | Pool | Subsample | Flatten | Dense | RBF | Dropout
-KINDS: dict[str, type] = {
-    layer.kind: layer
-    for layer in (Conv, Pool, Flatten, Dense, Subsample, RBF, Dropout)
-}
+"""All kinds of layer. Every `match` over them ends in `assert_never`, so that mypy names what lacks a new kind."""
+KINDS: dict[str, type] = {layer.kind: layer for layer in get_args(Layer)}
+"""The kinds of layer by the name that `Architecture.to_dict` writes."""
 PIXELS = (0.0, 1.0)
 """The values that background and ink become unless an architecture says otherwise."""
 
 
-def require_scale(scale: Any) -> None:
-    """Raise ValueError unless `scale` is two finite numbers, the value of background and a larger one of ink."""
+def require_pixel_range(pair: Any) -> None:
+    """Raise ValueError unless a pair is two finite numbers, the value of background and a larger one of ink."""
     if (
-        not isinstance(scale, (tuple, list))
-        or len(scale) != 2
-        or not all(is_number(value) for value in scale)
-        or scale[0] >= scale[1]
+        not isinstance(pair, (tuple, list))
+        or len(pair) != 2
+        or not all(is_number(value) for value in pair)
+        or pair[0] >= pair[1]
     ):
         raise ValueError(
-            f"scale is {scale!r}; expected the value of background and a larger one of ink. The usual scale is {PIXELS}."
+            f"pixel_range is {pair!r}; expected the value of background and a larger "
+            f"one of ink. The usual range is {PIXELS}."
         )
 
 
 def require_layer(layer: Any) -> None:
     """Raise ValueError unless `layer` is of a kind that this module defines."""
-    if not isinstance(layer, tuple(KINDS.values())):
+    if not isinstance(layer, Layer):
+        names = ", ".join(kind.__name__ for kind in KINDS.values())
         raise ValueError(
-            f"unknown layer kind {type(layer).__name__!r}; expected one of "
-            f"{', '.join(k.__name__ for k in KINDS.values())}. Build the layer from lenet5lib.spec."
+            f"unknown layer kind {type(layer).__name__!r}; expected one of {names}. "
+            "Build the layer from lenet5lib.spec."
         )
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network: its name, the shape of one input (height, width, channels), its layers in order, and what it takes pixels for.
+    """A network: its name, the shape of one input (height, width, channels), its layers in order, and its pixel range.
 
-    `scale` is the pair of values that background (0 in the file) and ink (255) become; levels between them lie between.
+    `pixel_range` is the pair of values that background (0 in the file) and ink (255) become.
 
     Raises:
-        ValueError: a layer of unknown kind, two layers of one name, an input shape that is not three sizes, a wrong scale.
+        ValueError: a layer of unknown kind, two layers of one name, an input shape that is not three sizes, a pixel range
+            that is not two rising numbers.
     """
 
     name: str
     input_shape: tuple[int, int, int]
     layers: tuple[Layer, ...]
-    scale: tuple[float, float] = PIXELS
+    pixel_range: tuple[float, float] = PIXELS
 
     def __post_init__(self) -> None:
         if (
@@ -245,18 +245,20 @@ class Architecture:
             or len(self.input_shape) != 3
         ):
             raise ValueError(
-                f"input_shape is {self.input_shape!r}; expected (height, width, channels). A grey image has 1 map."
+                f"input_shape is {self.input_shape!r}; expected (height, width, "
+                "channels). A greyscale image has 1 channel."
             )
         for size in self.input_shape:
             require_int("input_shape", size)
-        require_scale(self.scale)
+        require_pixel_range(self.pixel_range)
         for layer in self.layers:
             require_layer(layer)
         names = [layer.name for layer in self.layers]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(
-                    f"{names.count(name)} layers are named {name!r}; expected each name once. Rename one."
+                    f"{names.count(name)} layers are named {name!r}; expected each name "
+                    "once. Rename one."
                 )
 
     def __getitem__(self, name: str) -> Layer:
@@ -264,9 +266,8 @@ class Architecture:
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise KeyError(
-            f"no layer {name!r} in {self.name}; it has {', '.join(layer.name for layer in self.layers)}"
-        )
+        names = ", ".join(layer.name for layer in self.layers)
+        raise KeyError(f"no layer {name!r} in {self.name}; it has {names}")
 
     def change(self, layer_name: str, **changes: Any) -> Architecture:
         """Return a copy in which one layer has other values: ``LENET5.change("C3", filters=32)``.
@@ -282,16 +283,11 @@ class Architecture:
 
     def with_hidden_activation(self, activation: str) -> Architecture:
         """Return a copy in which every layer but the last uses `activation`."""
-        layers = tuple(
-            dataclasses.replace(layer, activation=activation)
-            if hasattr(layer, "activation")
-            else layer
-            for layer in self.layers[:-1]
-        )
-        return dataclasses.replace(self, layers=(*layers, self.layers[-1]))
+        hidden = (with_activation(layer, activation) for layer in self.layers[:-1])
+        return dataclasses.replace(self, layers=(*hidden, self.layers[-1]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the architecture as plain JSON values, without what has its default; `from_dict` reads them."""
+        """Return the architecture as plain JSON values, defaults left out; `from_dict` reads them."""
         return to_plain(self)
 
     @classmethod
@@ -307,6 +303,17 @@ class Architecture:
         return cls(**{key: from_plain(one, KINDS) for key, one in values.items()})
 
 
+def with_activation(layer: Layer, activation: str) -> Layer:
+    """Return a copy of a layer with this activation, or the layer itself if it has none."""
+    match layer:
+        case Conv() | Subsample() | Dense():
+            return dataclasses.replace(layer, activation=activation)
+        case Pool() | Flatten() | RBF() | Dropout():
+            return layer
+        case _:
+            assert_never(layer)
+
+
 def _lenet5(
     name: str, side: int, padding: str, c5: tuple[Layer, ...]
 ) -> Architecture:
@@ -315,13 +322,7 @@ def _lenet5(
         name,
         (side, side, 1),
         (
-            Conv(
-                "C1",
-                filters=6,
-                kernel_size=5,
-                padding=padding,
-                activation="sigmoid",
-            ),
+            Conv("C1", 6, kernel_size=5, padding=padding, activation="sigmoid"),
             Pool("S2"),
             Conv("C3", filters=16, kernel_size=5, activation="sigmoid"),
             Pool("S4"),
@@ -366,7 +367,7 @@ TABLE_I: Table = (
     (0, 2, 3, 5),
     (0, 1, 2, 3, 4, 5),
 )
-"""Which maps of S2 feed each map of C3. Source: the 1998 paper, table I."""
+"""The channels of S2 that each filter of C3 reads. Source: the 1998 paper, table I."""
 
 LENET5_1998 = Architecture(
     "LeNet-5 (1998)",
@@ -383,8 +384,8 @@ LENET5_1998 = Architecture(
         Dense("F6", units=84, activation="scaled_tanh"),
         RBF("Output"),
     ),
-    # Assumption: levels of grey lie on the straight line between the paper's two values, of background and of ink.
-    scale=(-0.1, 1.175),
+    # Assumption: grey levels are linear between the paper's two values, of background and of ink.
+    pixel_range=(-0.1, 1.175),
 )
 """The network of the paper: 60,000 parameters, 340,908 connections. Source: the 1998 paper, section II.B."""
 
@@ -403,4 +404,4 @@ VARIANTS = {
     "lenet5-relu": LENET5_RELU,
     "lenet5-relu-max": LENET5_RELU_MAX,
 }
-"""The modern LeNet-5 with other activations and pooling, by the names that the command line knows; chapter 14 trains them."""
+"""The modern LeNet-5 with other activations and pooling, by the names of the command line; chapter 14 trains them."""

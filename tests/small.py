@@ -17,8 +17,8 @@ def dataset() -> data.Dataset:
     """Return 600 training and 60 test digits of the stand-in."""
     whole = data.stand_in()
     return data.Dataset(
-        whole.train.take(slice(TRAIN)),
-        whole.test.take(slice(TEST)),
+        whole.train.select(slice(TRAIN)),
+        whole.test.select(slice(TEST)),
         "the file small.npz",
     )
 
@@ -47,6 +47,13 @@ def save_npz(
     return path
 
 
+def save(
+    model, record: records.Record, path: Path, with_optimizer: bool = True
+) -> None:
+    """Save a Keras model's weights and a record as a checkpoint."""
+    checkpoint.write(checkpoint.keras_contents(model, with_optimizer), record, path)
+
+
 def arrays(path: Path) -> dict[str, bytes]:
     """Return every array of an HDF5 file by its name, type and shape."""
     found = {}
@@ -70,10 +77,10 @@ def metrics(record: records.Record) -> list[dict]:
 
 def assert_same_run(one: Path, other: Path) -> None:
     """Assert that two run folders end alike, bit for bit: weights, optimizer, best weights, metrics, best epoch."""
-    config = records.read(one).config
+    recipe = records.read(one).config.recipe
     # Weights, the optimizer's slots and its two numbers; averages.
-    last = 10 + (10 if config.get("optimizer") == "sgd" else 20) + 2
-    last += 10 * ("ema_decay" in config)
+    last = 10 + (10 if recipe.optimizer == "sgd" else 20) + 2
+    last += 10 * bool(recipe.ema_decay)
     for name, count in ((checkpoint.LAST, last), (checkpoint.BEST, 10)):
         mine, theirs = arrays(one / name), arrays(other / name)
         assert len(mine) == count

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from lenet5lib.data.mnist import Digits, Splits
-from lenet5lib.models.build import ArticleLeNet5, ArticleModel
+from lenet5lib.data import Digits, Splits
 from lenet5lib.studies import article
+from lenet5lib.studies.article import ArticleLeNet5, ArticleModel
 from lenet5lib.training import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import stat
 from pathlib import Path
 
 import h5py
@@ -45,7 +44,7 @@ def refusal(path: Path) -> str:
     model = models.build(LENET5, seed=9)
     fresh = values(model.weights)
     with pytest.raises(CheckpointError) as refused_again:
-        checkpoint.load(model, path)
+        checkpoint.restore(model, path)
     assert str(refused.value) == str(refused_again.value)
     assert values(model.weights) == fresh
     assert before is None or path.read_bytes() == before
@@ -57,7 +56,7 @@ def test_load_restores_weights_optimizer_and_record(run):
     model = models.build(LENET5, seed=7)
     model.compile(keras.optimizers.Adam(0.5), "sparse_categorical_crossentropy")
     assert values(model.weights) != values(run.model.weights)
-    record = checkpoint.load(model, run.run_dir / LAST)
+    record = checkpoint.restore(model, run.run_dir / LAST)
     assert values(model.weights) == values(run.model.weights)
     assert values(model.optimizer.variables) == values(
         run.model.optimizer.variables
@@ -68,7 +67,7 @@ def test_load_restores_weights_optimizer_and_record(run):
 
 def test_load_into_a_model_that_is_not_compiled_restores_the_weights(run):
     model = models.build(LENET5, seed=7)
-    checkpoint.load(model, run.run_dir / LAST)
+    checkpoint.restore(model, run.run_dir / LAST)
     assert values(model.weights) == values(run.model.weights)
 
 
@@ -106,22 +105,19 @@ def test_best_weights_hold_no_optimizer(run):
 def test_saving_again_replaces_the_file_and_leaves_no_other(run, tmp_path):
     for seed in (1, 2):
         model = models.build(LENET5, seed)
-        checkpoint.save(model, run.record, tmp_path / LAST)
+        small.save(model, run.record, tmp_path / LAST)
         loaded = models.build(LENET5, seed=7)
-        checkpoint.load(loaded, tmp_path / LAST)
+        checkpoint.restore(loaded, tmp_path / LAST)
         assert values(loaded.weights) == values(model.weights)
     assert small.leftovers(tmp_path) == set()
 
 
 def test_a_long_record_and_letters_of_all_alphabets_come_back(run, tmp_path):
     steps = [[step, 1 / step] for step in range(1, 40_000)]
-    record = records.Record(
-        {**run.record.config, "note": "Größe 28×28, цифра 5, 数字"},
-        [{"steps": steps}],
-    )
-    record.epochs[0] |= run.record.epochs[0] | {"steps": steps}
+    record = records.Record(run.record.config, "Größe 28×28, цифра 5, 数字")
+    record.epochs.append(run.record.epochs[0] | {"steps": steps})
     assert len(record.to_json()) > 1_000_000
-    checkpoint.save(run.model, record, tmp_path / LAST)
+    small.save(run.model, record, tmp_path / LAST)
     assert checkpoint.read_record(tmp_path / LAST) == record
 
 
@@ -132,14 +128,14 @@ def test_a_long_record_and_letters_of_all_alphabets_come_back(run, tmp_path):
         "layers/dense/vars/0",
         "optimizer/vars/1",
         "record",
-        "digest",
+        "checksum",
     ],
 )
 def test_one_flipped_bit_is_found(copy, what):
     contents = bytearray(copy.read_bytes())
     if what == "record":
-        position = contents.index(b'"learning_rate"') + 3
-    elif what == "digest":
+        position = contents.index(b'"kernel_size"') + 3
+    elif what == "checksum":
         position = len(contents) - 5
     else:
         with h5py.File(copy, "r") as file:
@@ -148,9 +144,9 @@ def test_one_flipped_bit_is_found(copy, what):
     copy.write_bytes(contents)
     text = refusal(copy)
     assert str(copy) in text
-    assert "is damaged: its contents have digest" in text
+    assert "is damaged: its contents have checksum" in text
     assert "expected" in text
-    assert "restore it from a copy, or train anew" in text
+    assert "restore it from a copy" in text
 
 
 def test_a_flipped_bit_anywhere_is_found(copy):
@@ -171,7 +167,7 @@ def test_a_file_cut_short_is_refused(copy, share):
     copy.write_bytes(contents[: int(share * len(contents))])
     text = refusal(copy)
     assert (
-        f"{int(share * len(contents)):,} bytes, expected a digest at the end; it was cut short"
+        f"{int(share * len(contents)):,} bytes, expected a checksum at the end; it was cut short"
         in text
     )
     assert "It is left as it is" in text
@@ -234,7 +230,7 @@ def test_weights_of_another_architecture_are_refused(copy, architecture, named):
     model = models.build(architecture)
     fresh = values(model.weights)
     with pytest.raises(CheckpointError) as refused:
-        checkpoint.load(model, copy)
+        checkpoint.restore(model, copy)
     assert f"{copy} does not fit: the model is not {LENET5.name}" in str(
         refused.value
     )
@@ -245,7 +241,7 @@ def test_weights_of_another_architecture_are_refused(copy, architecture, named):
 
 def test_best_weights_do_not_restore_an_optimizer(run):
     with pytest.raises(CheckpointError, match="does not fit"):
-        checkpoint.load(
+        checkpoint.restore(
             keras_engine.compile_model(models.build(LENET5), DEFAULT_RECIPE),
             run.run_dir / BEST,
         )
@@ -259,7 +255,7 @@ def test_a_save_that_fails_leaves_the_earlier_checkpoint(run, copy, monkeypatch)
 
     monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(CheckpointError) as refused:
-        checkpoint.save(models.build(LENET5, seed=3), run.record, copy)
+        small.save(models.build(LENET5, seed=3), run.record, copy)
     assert f"could not save {copy}: No space left on device." in str(refused.value)
     assert "What was saved before is whole. Free space" in str(refused.value)
     assert copy.read_bytes() == contents
@@ -268,7 +264,7 @@ def test_a_save_that_fails_leaves_the_earlier_checkpoint(run, copy, monkeypatch)
 
 def test_a_save_into_a_missing_folder_says_so(run, tmp_path):
     with pytest.raises(CheckpointError, match="No such file or directory"):
-        checkpoint.save(run.model, run.record, tmp_path / "nowhere" / LAST)
+        small.save(run.model, run.record, tmp_path / "nowhere" / LAST)
 
 
 def test_compare_counts_the_numbers_that_differ(run, tmp_path):
@@ -276,10 +272,10 @@ def test_compare_counts_the_numbers_that_differ(run, tmp_path):
     assert same["differing"].to_list() == [0, 0]
     assert same["numbers"].to_list() == [61_706, 2 * 61_706 + 2]
     model = keras_engine.compile_model(models.build(LENET5), DEFAULT_RECIPE)
-    checkpoint.load(model, run.run_dir / LAST)
+    checkpoint.restore(model, run.run_dir / LAST)
     bias = model.get_layer("C1").bias
     bias.assign(np.nextafter(np.asarray(bias), np.float32(9)))
-    checkpoint.save(model, run.record, tmp_path / LAST)
+    small.save(model, run.record, tmp_path / LAST)
     assert checkpoint.compare(run.run_dir / LAST, tmp_path / LAST)[
         "differing"
     ].to_list() == [6, 0]
@@ -293,12 +289,10 @@ def test_contents_counts_arrays_and_numbers(run):
     assert checkpoint.contents(run.run_dir / BEST)["arrays"].to_list() == [10, 0]
 
 
-def test_parts_say_whether_an_optimizer_was_saved(run, copy, tmp_path):
-    assert set(checkpoint.parts(copy)) >= {"layers", "optimizer"}
-    assert "optimizer" not in checkpoint.parts(run.run_dir / BEST)
-    plain = models.build(LENET5)
-    checkpoint.save(plain, run.record, tmp_path / "plain.weights.h5")
-    assert "optimizer" not in checkpoint.parts(tmp_path / "plain.weights.h5")
+def test_a_model_without_an_optimizer_is_saved_without(run, tmp_path):
+    path = tmp_path / "plain.weights.h5"
+    small.save(models.build(LENET5), run.record, path)
+    assert checkpoint.contents(path)["arrays"].to_list() == [10, 0]
 
 
 def test_an_average_is_saved_with_the_optimizer_and_only_there(run, tmp_path):
@@ -307,57 +301,15 @@ def test_an_average_is_saved_with_the_optimizer_and_only_there(run, tmp_path):
     averages = model.optimizer._model_variables_moving_average
     for n, average in enumerate(averages):
         average.assign(np.full(average.shape, n + 0.1))
-    checkpoint.save(model, run.record, tmp_path / LAST)
+    small.save(model, run.record, tmp_path / LAST)
     numbers = checkpoint.contents(tmp_path / LAST)["numbers"]
     assert numbers.to_list() == [61_706, 3 * 61_706 + 2]
     again = models.build(LENET5, seed=4)
-    checkpoint.load(
+    checkpoint.restore(
         keras_engine.compile_model(again, Recipe(ema_decay=0.5)),
         tmp_path / LAST,
     )
     assert values(again.optimizer.variables) == values(model.optimizer.variables)
     assert values(again.weights) == values(model.weights) != values(averages)
-    checkpoint.save(model, run.record, tmp_path / BEST, with_optimizer=False)
+    small.save(model, run.record, tmp_path / BEST, with_optimizer=False)
     assert checkpoint.contents(tmp_path / BEST)["arrays"].to_list() == [10, 0]
-
-
-def test_write_leaves_the_old_contents_when_it_fails(tmp_path):
-    path = tmp_path / "a"
-    files.write(path, b"old")
-
-    def stop_half_way():
-        with files.replacing(path) as temporary:
-            temporary.write_bytes(b"ne")
-            raise RuntimeError("half way")
-
-    with pytest.raises(RuntimeError, match="half way"):
-        stop_half_way()
-    assert path.read_bytes() == b"old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
-    files.write(path, b"new")
-    assert path.read_bytes() == b"new"
-
-
-def test_write_does_without_flushing_the_folder_where_that_cannot_be_done(
-    tmp_path, monkeypatch
-):
-    flush = os.fsync
-
-    def only_files(descriptor):
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        flush(descriptor)
-
-    monkeypatch.setattr(files.os, "fsync", only_files)
-    files.write(tmp_path / "a", b"new")
-    assert (tmp_path / "a").read_bytes() == b"new"
-
-
-def test_write_replaces_neither_a_folder_nor_a_device(tmp_path):
-    (tmp_path / "folder").mkdir()
-    os.mkfifo(tmp_path / "pipe")
-    for name in ("folder", "pipe"):
-        with pytest.raises(OSError, match="Not an ordinary file"):
-            files.write(tmp_path / name, b"")
-    assert (tmp_path / "folder").is_dir()
-    assert (tmp_path / "pipe").is_fifo()

@@ -49,13 +49,6 @@ def test_the_codes_are_plus_and_minus_one_differ_and_cannot_be_written_to():
         codes.DIGITS[0, 0] = 1
 
 
-def test_a_picture_is_the_code_that_is_read_from_it():
-    for code in codes.DIGITS:
-        lines = codes.picture(code).splitlines()
-        assert [len(line) for line in lines] == [7] * 12
-        np.testing.assert_array_equal(codes._read("\n".join(lines))[0], code)
-
-
 def test_distances_are_four_for_each_cell_that_differs():
     found = codes.distances()
     for i, j in np.ndindex(10, 10):
@@ -72,22 +65,23 @@ def test_codes_are_returned_as_numbers_that_a_layer_can_hold():
 
 
 @pytest.mark.parametrize("shape", [(84, 10), (10, 12, 7), (9, 84), (10, 83), ()])
-def test_codes_of_another_shape_are_refused(shape):
-    with pytest.raises(ValueError, match="codes have shape") as caught:
+def test_codes_of_a_different_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"expected \(10, 84\)") as caught:
         codes.require_codes(np.ones(shape))
-    assert str(caught.value) == (
-        f"codes have shape {shape}; expected (10, 84), a row of 84 values for each of 10 units. Reshape them, or change "
-        "the layer before."
-    )
+    assert f"codes have shape {shape}" in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [0, 0.5, 2, float("nan")])
 def test_codes_that_are_not_plus_or_minus_one_are_refused(value):
     wrong = codes.DIGITS.astype(float)
     wrong[3, 57] = value
-    with pytest.raises(ValueError, match="codes hold") as caught:
+    with pytest.raises(ValueError, match="unit 3, cell 57") as caught:
         codes.require_codes(wrong)
-    assert str(caught.value) == (
-        f"codes hold {float(value)} at unit 3, cell 57; expected −1 (paper) or +1 (ink) everywhere. Map the two colours to "
-        "these values."
-    )
+    assert f"codes hold {float(value)} " in str(caught.value)
+
+
+def test_the_first_codes_are_those_of_the_first_classes_and_there_are_ten():
+    np.testing.assert_array_equal(codes.first_codes(3), codes.DIGITS[:3])
+    assert len(codes.first_codes(10)) == 10
+    with pytest.raises(ValueError, match="units of Output is 11"):
+        codes.first_codes(11, "units of Output")

@@ -8,6 +8,10 @@ import errno
 import http.client
 import io
 import os
+import re
+import socket
+import threading
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -19,9 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lenet5lib import data
-from lenet5lib.data.mnist import DataError, Dataset, Digits
+from lenet5lib.data import DataError, Dataset, Digits, formats, mnist, standin
 
 NAMED = os.environ.get("LENET5_MNIST", "")
+URLOPEN = urllib.request.urlopen
 
 
 @pytest.fixture(autouse=True)
@@ -38,12 +43,12 @@ def nothing_at_hand(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def mnist():
+def mnist_itself():
     if NAMED in ("", "stand-in"):
         pytest.skip("needs MNIST: set LENET5_MNIST to its .npz file")
     dataset = data.read(Path(NAMED))
-    if dataset.source != "MNIST":
-        pytest.skip(f"needs MNIST: LENET5_MNIST names {dataset.source}")
+    if dataset.dataset_name != "MNIST":
+        pytest.skip(f"needs MNIST: LENET5_MNIST names {dataset.dataset_name}")
     return dataset
 
 
@@ -103,7 +108,7 @@ def test_a_named_file_is_read_as_it_is(small):
     np.testing.assert_array_equal(dataset.train.labels, expected["y_train"])
     np.testing.assert_array_equal(dataset.test.images, expected["x_test"])
     np.testing.assert_array_equal(dataset.test.labels, expected["y_test"])
-    assert (len(dataset.train), len(dataset.test), dataset.source) == (
+    assert (len(dataset.train), len(dataset.test), dataset.dataset_name) == (
         24,
         12,
         "the file small.npz",
@@ -117,7 +122,7 @@ def test_the_variable_names_a_file_and_the_line_names_the_source(
     data.load_digits()
     assert (
         capsys.readouterr().out
-        == "Data: the file small.npz; 24 training and 12 test digits.\n"
+        == "Data: the file small.npz; 24 training and 12 test images.\n"
     )
     data.load_digits(report=None)
     assert capsys.readouterr().out == ""
@@ -125,7 +130,10 @@ def test_the_variable_names_a_file_and_the_line_names_the_source(
 
 def test_a_named_file_comes_before_the_variable(small, monkeypatch, tmp_path):
     monkeypatch.setenv("LENET5_MNIST", str(tmp_path / "other.npz"))
-    assert data.load_digits(str(small), report=None).source == "the file small.npz"
+    assert (
+        data.load_digits(str(small), report=None).dataset_name
+        == "the file small.npz"
+    )
 
 
 def test_other_digits_are_called_by_their_file_even_if_it_is_named_like_mnist(
@@ -133,7 +141,7 @@ def test_other_digits_are_called_by_their_file_even_if_it_is_named_like_mnist(
 ):
     path = tmp_path / "mnist.npz"
     path.write_bytes(packed())
-    assert data.read(path).source == "the file mnist.npz"
+    assert data.read(path).dataset_name == "the file mnist.npz"
 
 
 def test_a_compressed_file_and_wide_labels_are_read_too(tmp_path):
@@ -154,32 +162,27 @@ def test_a_named_file_that_is_missing_falls_through_to_nothing_else(
         raise AssertionError("another source was tried")
 
     for source in ("_kept_by_keras", "_download", "stand_in"):
-        monkeypatch.setattr(data, source, fall_through)
+        monkeypatch.setattr(mnist, source, fall_through)
     missing = tmp_path / "missing.npz"
     monkeypatch.setenv("LENET5_MNIST", str(missing))
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match=re.escape(f"{missing}: No such file")):
         data.load_digits("auto" if by_variable else missing)
-    expected = f"cannot read the data file {missing}: No such file or directory. Name an existing .npz file."
-    assert str(caught.value) == expected
 
 
 def test_a_named_file_that_is_damaged_falls_through_to_nothing_else(
     monkeypatch, small
 ):
     monkeypatch.setattr(
-        data, "stand_in", lambda: pytest.fail("another source was tried")
+        mnist, "stand_in", lambda: pytest.fail("another source was tried")
     )
     small.write_bytes(small.read_bytes()[:-40])
     monkeypatch.setenv("LENET5_MNIST", str(small))
-    with pytest.raises(DataError, match="is not a whole"):
+    with pytest.raises(DataError, match="is not a complete"):
         data.load_digits()
 
 
 def test_a_folder_is_refused(tmp_path):
-    assert (
-        refusal(tmp_path)
-        == f"cannot read the data file {tmp_path}: Is a directory. Name an existing .npz file."
-    )
+    assert f"{tmp_path}: Is a directory" in refusal(tmp_path)
 
 
 def test_a_truncated_file_is_refused_at_every_length(tmp_path):
@@ -196,13 +199,8 @@ def test_a_truncated_file_is_refused_at_every_length(tmp_path):
         len(whole) - 1,
     ]:
         path.write_bytes(whole[:length])
-        text = refusal(path)
-        assert text.startswith(
-            f"{path} is not a whole .npz file ({length:,} bytes read): "
-        )
-        assert text.endswith(
-            "It may be cut short or hold pickled objects, which are not loaded; copy or save it again."
-        )
+        expected = f"{path} is not a complete .npz file ({length:,} bytes read): "
+        assert refusal(path).startswith(expected)
 
 
 @settings(max_examples=400, derandomize=True, deadline=None)
@@ -218,41 +216,32 @@ def test_a_file_with_one_altered_byte_is_read_or_refused_but_never_breaks(
     position = int(share * (len(contents) - 1)) if share >= 0 else int(share * 8000)
     contents[position] ^= change
     with contextlib.suppress(DataError):
-        assert data._parse(
-            bytes(contents), "altered.npz", "altered.npz"
-        ).train.images.shape == (24, 28, 28)
+        train, _ = formats.parse_npz(bytes(contents), "altered.npz")
+        assert train.images.shape == (24, 28, 28)
 
 
 def test_a_text_file_is_refused(tmp_path):
     path = tmp_path / "notes.npz"
     path.write_text("these are not digits\n" * 20)
-    assert refusal(path).startswith(
-        f"{path} is not a whole .npz file (420 bytes read): "
-    )
+    assert f"{path} is not a complete .npz file (420 bytes" in refusal(path)
 
 
 def test_a_missing_array_is_named(tmp_path):
     text = refused(tmp_path, y_train=None, x_test=None)
-    assert text == (
-        " has no array y_train, x_test; it has x_train, y_test. "
-        "Save it with numpy.savez and the names x_train, y_train, x_test, y_test."
-    )
+    assert text.startswith(" has no array y_train, x_test; it has x_train, y_test.")
 
 
 def test_a_file_without_arrays_is_refused(tmp_path):
     text = refused(tmp_path, x_train=None, y_train=None, x_test=None, y_test=None)
-    assert text.startswith(
-        " has no array x_train, y_train, x_test, y_test; it has none. Save it "
-    )
+    assert "no array x_train, y_train, x_test, y_test; it has none." in text
 
 
 def test_a_bare_array_is_refused(tmp_path):
     path = tmp_path / "bare.npz"
     with path.open("wb") as file:
         np.save(file, arrays()["x_train"])
-    assert (
-        refusal(path)
-        == f"{path} holds one bare array; expected an .npz file with x_train, y_train, x_test, y_test."
+    assert "x_train, y_train, x_test, y_test; it has one bare array" in refusal(
+        path
     )
 
 
@@ -262,27 +251,24 @@ def test_pickled_objects_are_not_loaded(tmp_path):
             return (Path.touch, (tmp_path / "sprung",))
 
     text = refused(tmp_path, y_test=np.array([Trap()] * 12, dtype=object))
-    assert text.startswith(" is not a whole .npz file (")
-    assert text.endswith(
-        "It may be cut short or hold pickled objects, which are not loaded; copy or save it again."
-    )
+    assert text.startswith(" is not a complete .npz file (")
+    assert "pickled objects" in text
     assert not (tmp_path / "sprung").exists()
 
 
 def test_a_member_that_is_no_array_is_refused(tmp_path):
     path = tmp_path / "text.npz"
     with zipfile.ZipFile(path, "w") as archive:
-        for name in data.ARRAYS:
+        for name in formats.ARRAYS:
             archive.writestr(f"{name}.npy", "a text")
-    assert f"{path} is not a whole .npz file" in refusal(path)
-    assert "x_train is not an array." in refusal(path)
+    assert f"{path} is not a complete .npz file" in refusal(path)
+    assert "x_train is not an array" in refusal(path)
 
 
 def test_images_of_another_type_are_refused(tmp_path):
     text = refused(tmp_path, x_test=arrays()["x_test"] / np.float32(255))
-    assert (
-        text
-        == ": x_test is of type float32; expected uint8, 0 to 255. Scale to 0–255 and convert."
+    assert text.startswith(
+        ": x_test is float32 of shape (12, 28, 28); expected uint8"
     )
 
 
@@ -290,9 +276,8 @@ def test_nan_pixels_are_counted_and_refused(tmp_path):
     images = arrays()["x_train"].astype(np.float64)
     images[3, 4:6] = np.nan
     text = refused(tmp_path, x_train=images)
-    assert text == (
-        ": x_train has 56 NaN pixels and type float64; expected uint8, 0 to 255. "
-        "Find out where the NaN come from before converting."
+    assert text.startswith(
+        ": x_train is float64 of shape (24, 28, 28) with 56 NaN "
     )
 
 
@@ -301,9 +286,8 @@ def test_nan_pixels_are_counted_and_refused(tmp_path):
 )
 def test_images_of_another_shape_are_refused(tmp_path, shape):
     text = refused(tmp_path, x_train=np.zeros(shape, np.uint8))
-    assert (
-        text
-        == f": x_train has shape {shape}; expected (n, 28, 28), n at least 1. Reshape it."
+    assert text.startswith(
+        f": x_train is uint8 of shape {shape}; expected uint8 (n, "
     )
 
 
@@ -312,26 +296,20 @@ def test_labels_out_of_range_are_refused(tmp_path, worst, low, high):
     labels = arrays()["y_train"].astype(np.int64)
     labels[7] = worst
     text = refused(tmp_path, y_train=labels)
-    assert (
-        text
-        == f": y_train holds labels from {low} to {high}; expected 0 to 9. Number the classes from 0."
-    )
+    assert text.startswith(": y_train is int64 of shape (24,)")
+    assert f" from {low} to {high}; expected whole numbers from 0 to 9" in text
 
 
 def test_labels_that_are_not_whole_numbers_are_refused(tmp_path):
     text = refused(tmp_path, y_test=np.zeros(12, np.float32))
-    assert (
-        text
-        == ": y_test is of type float32; expected whole numbers 0 to 9, such as uint8. Convert it."
-    )
+    assert text.startswith(": y_test is float32 of shape (12,); expected whole ")
 
 
 @pytest.mark.parametrize("shape", [(23,), (25,), (24, 10), (24, 1)])
 def test_labels_that_do_not_match_the_images_are_refused(tmp_path, shape):
     text = refused(tmp_path, y_train=np.zeros(shape, np.uint8))
-    assert (
-        text == f": y_train has shape {shape}; expected (24,), one label an image."
-    )
+    assert text.startswith(f": y_train is uint8 of shape {shape}; expected ")
+    assert "(24,)" in text
 
 
 def digits(count, value=0):
@@ -340,18 +318,20 @@ def digits(count, value=0):
     )
 
 
-def test_digest_depends_on_every_array_and_their_shapes_but_not_on_storage():
+def test_the_checksum_depends_on_every_array_and_their_shapes_but_not_on_storage():
     one = Digits(arrays()["x_train"], arrays()["y_train"])
     same = Digits(np.asfortranarray(one.images), one.labels.repeat(2)[::2])
-    assert data.digest(one) == data.digest(same)
+    assert data.checksum(one) == data.checksum(same)
     others = [
-        one.take(slice(23)),
-        one.take(np.arange(24)[::-1]),
+        one.select(slice(23)),
+        one.select(np.arange(24)[::-1]),
         Digits(one.images, one.labels[::-1]),
         Digits(one.images.reshape(24, 14, 56), one.labels),
     ]
-    assert len({data.digest(one), *(data.digest(other) for other in others)}) == 5
-    assert data.digest(one, digits(1)) != data.digest(digits(1), one)
+    assert (
+        len({data.checksum(one), *(data.checksum(other) for other in others)}) == 5
+    )
+    assert data.checksum(one, digits(1)) != data.checksum(digits(1), one)
 
 
 def test_auto_tries_keras_then_the_network_then_the_stand_in(monkeypatch):
@@ -363,32 +343,32 @@ def test_auto_tries_keras_then_the_network_then_the_stand_in(monkeypatch):
     absent = {"_kept_by_keras", "_download"}
     for name, dataset in sources.items():
         monkeypatch.setattr(
-            data,
+            mnist,
             name,
             lambda name=name, dataset=dataset: (
                 tried.append(name) or (None if name in absent else dataset)
             ),
         )
-    assert data.load_digits(report=None).source == "stand_in"
+    assert data.load_digits(report=None).dataset_name == "stand_in"
     assert tried == ["_kept_by_keras", "_download", "stand_in"]
     absent.remove("_download")
-    assert data.load_digits(report=None).source == "_download"
+    assert data.load_digits(report=None).dataset_name == "_download"
     assert tried[3:] == ["_kept_by_keras", "_download"]
     absent.remove("_kept_by_keras")
-    assert data.load_digits(report=None).source == "_kept_by_keras"
+    assert data.load_digits(report=None).dataset_name == "_kept_by_keras"
     assert tried[5:] == ["_kept_by_keras"]
 
 
 @pytest.mark.parametrize("by_variable", [True, False])
 def test_the_stand_in_can_be_asked_for(by_variable, monkeypatch):
-    monkeypatch.setattr(data, "_make_stand_in", lambda: (digits(12), digits(2)))
+    monkeypatch.setattr(standin, "_make", lambda *counts: (digits(12), digits(2)))
     monkeypatch.setenv("LENET5_MNIST", "stand-in" if by_variable else "missing.npz")
     lines = []
     dataset = data.load_digits(
         "auto" if by_variable else "stand-in", report=lines.append
     )
-    assert dataset.source == data.STAND_IN
-    assert lines == [f"Data: {data.STAND_IN}; 12 training and 2 test digits."]
+    assert dataset.dataset_name == data.STAND_IN
+    assert lines == [f"Data: {data.STAND_IN}; 12 training and 2 test images."]
 
 
 @pytest.fixture
@@ -396,7 +376,7 @@ def small_is_mnist(monkeypatch, small):
     """Let the small file's arrays count as MNIST."""
     dataset = data.read(small)
     monkeypatch.setattr(
-        data, "MNIST_DIGEST", data.digest(dataset.train, dataset.test)
+        mnist, "CHECKSUM", data.checksum(dataset.train, dataset.test)
     )
 
 
@@ -410,23 +390,23 @@ def keep_with_keras(contents):
 def test_the_copy_that_keras_keeps_is_taken():
     keep_with_keras(packed())
     dataset = data.load_digits(report=None)
-    assert (dataset.source, len(dataset.train)) == ("MNIST", 24)
+    assert (dataset.dataset_name, len(dataset.train)) == ("MNIST", 24)
 
 
 @pytest.mark.parametrize("contents", [None, b"", packed()[:-30], packed()])
 def test_what_keras_keeps_is_taken_only_if_it_is_whole_and_mnist(contents):
     if contents is not None:
         keep_with_keras(contents)
-    assert data._kept_by_keras() is None
+    assert mnist._kept_by_keras() is None
 
 
 def test_keras_keeps_its_data_in_the_home_folder_unless_told_otherwise(
     monkeypatch, tmp_path
 ):
-    assert data._keras_path() == tmp_path / "keras" / "datasets" / "mnist.npz"
+    assert mnist._keras_path() == tmp_path / "keras" / "datasets" / "mnist.npz"
     monkeypatch.delenv("KERAS_HOME")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert data._keras_path() == tmp_path / ".keras" / "datasets" / "mnist.npz"
+    assert mnist._keras_path() == tmp_path / ".keras" / "datasets" / "mnist.npz"
 
 
 class Response(io.BytesIO):
@@ -457,13 +437,13 @@ def serve(monkeypatch, response):
 
 
 @pytest.mark.usefixtures("small_is_mnist")
-def test_a_download_with_the_right_digest_is_taken_and_kept(monkeypatch):
+def test_a_download_with_the_right_checksum_is_taken_and_kept(monkeypatch):
     calls = serve(monkeypatch, Response(packed()))
     dataset = data.load_digits(report=None)
-    assert (dataset.source, len(dataset.train)) == ("MNIST", 24)
-    assert calls == [(data.MNIST_URL, data.DOWNLOAD_SECONDS)]
-    assert data._keras_path().read_bytes() == packed()
-    assert data.load_digits(report=None).source == "MNIST"
+    assert (dataset.dataset_name, len(dataset.train)) == ("MNIST", 24)
+    assert calls == [(mnist.URL, mnist.SOCKET_SECONDS)]
+    assert mnist._keras_path().read_bytes() == packed()
+    assert data.load_digits(report=None).dataset_name == "MNIST"
     assert len(calls) == 1
 
 
@@ -473,7 +453,7 @@ def test_a_download_that_cannot_be_kept_is_taken_all_the_same(
 ):
     (tmp_path / "keras").write_text("a file where the folder should be")
     serve(monkeypatch, Response(packed()))
-    assert data._download().source == "MNIST"
+    assert mnist._download().dataset_name == "MNIST"
 
 
 @pytest.mark.parametrize(
@@ -485,12 +465,12 @@ def test_a_download_that_cannot_be_kept_is_taken_all_the_same(
         Response(b"", TimeoutError("timed out")),
         Response(b"", http.client.IncompleteRead(b"", 5000)),
         urllib.error.URLError("no route to host"),
-        urllib.error.HTTPError(data.MNIST_URL, 404, "Not Found", None, None),
+        urllib.error.HTTPError(mnist.URL, 404, "Not Found", None, None),
         ConnectionResetError(errno.ECONNRESET, "reset"),
         http.client.BadStatusLine("?"),
     ],
     ids=[
-        "wrong digest",
+        "wrong checksum",
         "cut short",
         "a page",
         "timeout",
@@ -505,8 +485,47 @@ def test_a_download_that_fails_or_is_not_mnist_is_refused_and_not_kept(
     response, monkeypatch
 ):
     serve(monkeypatch, response)
-    assert data._download() is None
-    assert not data._keras_path().exists()
+    assert mnist._download() is None
+    assert not mnist._keras_path().exists()
+
+
+def drip(server, message, enough):
+    """Answer one request with a message, a byte at a time, until it is enough."""
+    with contextlib.suppress(OSError), server.accept()[0] as client:
+        client.recv(65536)
+        for n in range(len(message)):
+            client.sendall(message[n : n + 1])
+            if enough.wait(0.002):
+                return
+
+
+HEADERS = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "message", [HEADERS + bytes(9999), b"HTTP/1.1 200 OK\r\nX: " + b"x" * 9999]
+)
+def test_a_download_that_drips_is_given_up_at_its_deadline(message, monkeypatch):
+    """No wait for a byte is long: only the deadline of the whole ends it."""
+    monkeypatch.setattr(urllib.request, "urlopen", URLOPEN)
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(mnist, "DOWNLOAD_SECONDS", 0.5)
+    before, enough = set(threading.enumerate()), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(
+            mnist, "URL", f"http://127.0.0.1:{server.getsockname()[1]}"
+        )
+        serving = threading.Thread(target=drip, args=[server, message, enough])
+        serving.daemon = True
+        serving.start()
+        start = time.monotonic()
+        assert mnist._download() is None
+        assert time.monotonic() - start < 4
+        assert serving.is_alive()  # The download had not ended by itself.
+        enough.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert not mnist._keras_path().exists()
 
 
 @pytest.fixture(scope="module")
@@ -516,12 +535,12 @@ def full_stand_in(tmp_path_factory):
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         made = data.stand_in()
         patch.setattr(
-            data, "_make_stand_in", lambda: pytest.fail("made a second time")
+            standin, "_make", lambda *counts: pytest.fail("made a second time")
         )
         return made, data.stand_in()
 
 
-def test_the_stand_in_has_the_form_of_mnist(full_stand_in):
+def test_the_stand_in_has_mnists_format(full_stand_in):
     made, _ = full_stand_in
     for part, count in ((made.train, 60_000), (made.test, 10_000)):
         assert (part.images.shape, part.images.dtype) == ((count, 28, 28), np.uint8)
@@ -533,17 +552,19 @@ def test_the_stand_in_has_the_form_of_mnist(full_stand_in):
 
 def test_the_stand_in_says_that_it_is_not_mnist(full_stand_in):
     made, kept = full_stand_in
-    assert "not MNIST" in made.source
-    assert made.source == kept.source == data.STAND_IN
+    assert "not MNIST" in made.dataset_name
+    assert made.dataset_name == kept.dataset_name == data.STAND_IN
 
 
 def test_the_stand_in_from_the_cache_is_the_one_that_was_made(full_stand_in):
     made, kept = full_stand_in
-    assert data.digest(made.train, made.test) == data.digest(kept.train, kept.test)
+    assert data.checksum(made.train, made.test) == data.checksum(
+        kept.train, kept.test
+    )
 
 
 def test_the_stand_in_is_the_same_every_time():
-    first, again = (data._make_stand_in(50, 20) for _ in range(2))
+    first, again = (standin._make(50, 20) for _ in range(2))
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one.images, other.images)
         np.testing.assert_array_equal(one.labels, other.labels)
@@ -551,9 +572,9 @@ def test_the_stand_in_is_the_same_every_time():
 
 def test_no_test_image_of_the_stand_in_comes_from_a_training_original(monkeypatch):
     monkeypatch.setattr(
-        data, "_warp", lambda images, rng: np.rint(255 * images).astype(np.uint8)
+        standin, "_warp", lambda images, rng: np.rint(255 * images).astype(np.uint8)
     )
-    train, test = data._make_stand_in(3000, 1000)
+    train, test = standin._make(3000, 1000)
     originals = [
         {image.tobytes() for image in part.images} for part in (train, test)
     ]
@@ -564,7 +585,7 @@ def test_no_test_image_of_the_stand_in_comes_from_a_training_original(monkeypatc
 def test_warping_differs_from_image_to_image_and_keeps_the_digit_in_place():
     canvas = np.zeros((20, 28, 28), np.float32)
     canvas[:, 8:20, 12:16] = 1
-    warped = data._warp(canvas, np.random.default_rng(0))
+    warped = standin._warp(canvas, np.random.default_rng(0))
     assert len({image.tobytes() for image in warped}) == 20
     ink = warped / warped.sum(axis=(1, 2), keepdims=True)
     for axis in (1, 2):
@@ -577,9 +598,9 @@ def quick_stand_in(monkeypatch):
     """Let the stand-in be 24 + 12 digits; return the list of times that it was made."""
     made = []
     monkeypatch.setattr(
-        data,
-        "_make_stand_in",
-        lambda: made.append(1) or (digits(24, 3), digits(12, 4)),
+        standin,
+        "_make",
+        lambda *counts: made.append(1) or (digits(24, 3), digits(12, 4)),
     )
     return made
 
@@ -588,7 +609,7 @@ def stand_in_cache():
     return (
         Path(os.environ["XDG_CACHE_HOME"])
         / "lenet5lib"
-        / f"stand-in-{data.STAND_IN_VERSION}.npz"
+        / f"stand-in-{standin.VERSION}.npz"
     )
 
 
@@ -596,8 +617,8 @@ def test_the_stand_in_is_made_once_and_then_read_from_the_cache(quick_stand_in):
     first, second = data.stand_in(), data.stand_in()
     assert len(quick_stand_in) == 1
     assert stand_in_cache().exists()
-    assert first.source == second.source == data.STAND_IN
-    assert data.digest(first.train, first.test) == data.digest(
+    assert first.dataset_name == second.dataset_name == data.STAND_IN
+    assert data.checksum(first.train, first.test) == data.checksum(
         second.train, second.test
     )
 
@@ -624,8 +645,8 @@ def test_a_full_disk_costs_only_the_cache(quick_stand_in, monkeypatch):
     def full(path, contents):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(data.files, "write", full)
-    assert data.stand_in().source == data.STAND_IN
+    monkeypatch.setattr(standin.files, "write", full)
+    assert data.stand_in().dataset_name == data.STAND_IN
     assert not stand_in_cache().exists()
 
 
@@ -636,7 +657,7 @@ LABELS = st.lists(st.integers(0, 9), max_size=300).map(
 
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(LABELS, st.integers(1, 15))
-def test_hold_out_divides_every_class_in_proportion(labels, parts):
+def test_the_stratified_split_divides_every_class_in_proportion(labels, parts):
     rest, held = data.stratified_split(labels, parts)
     assert len(held) == len(labels) // parts
     assert sorted([*rest, *held]) == list(range(len(labels)))
@@ -649,7 +670,7 @@ def test_hold_out_divides_every_class_in_proportion(labels, parts):
         )
 
 
-def test_hold_out_is_the_division_that_the_printed_results_were_made_with():
+def test_the_stratified_split_is_the_division_that_the_printed_results_were_made_with():
     labels = np.arange(60) % 5
     assert data.stratified_split(labels, 12)[1].tolist() == [6, 9, 22, 25, 48]
 
@@ -665,7 +686,7 @@ def test_split_holds_a_twelfth_out_and_leaves_the_test_digits_alone():
         5_000,
         10_000,
     )
-    assert splits.source == "a source"
+    assert splits.dataset_name == "a source"
     assert splits.test is dataset.test
     assert np.bincount(splits.validation.labels).tolist() == [500] * 10
     for part in (splits.train, splits.validation):
@@ -674,21 +695,18 @@ def test_split_holds_a_twelfth_out_and_leaves_the_test_digits_alone():
 
 def test_split_needs_twelve_digits():
     dataset = Dataset(digits(11), digits(2), "the file few.npz")
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match=r"few\.npz has 11 training .* 12 or more"):
         data.split(dataset)
-    assert str(caught.value) == (
-        "the file few.npz has 11 training digits; expected 12 or more, since a twelfth is held out for validation."
-    )
     twelve = data.split(Dataset(digits(12), digits(2), "twelve"))
     assert (len(twelve.train), len(twelve.validation)) == (11, 1)
 
 
-def test_a_small_copy_keeps_the_first_digits_and_says_so(small):
+def test_limits_keep_the_first_images_and_says_so(small):
     splits = data.split(data.read(small))
-    few = splits.small(5, 1)
+    few = splits.limit(5, 1)
     assert (len(few.train), len(few.validation), few.test) == (5, 1, splits.test)
     np.testing.assert_array_equal(few.train.images, splits.train.images[:5])
-    assert few.source == "the first 5 training digits of the file small.npz"
+    assert few.dataset_name == "the first 5 training images of the file small.npz"
 
 
 def test_prepare_scales_to_one_and_adds_an_axis():
@@ -716,18 +734,16 @@ def test_prepare_pads_with_background_to_the_networks_input(shape, above, left):
 
 @pytest.mark.parametrize("shape", [(27, 28, 1), (28, 14, 1), (32, 32, 3)])
 def test_prepare_refuses_an_input_that_cannot_hold_the_images(shape):
-    with pytest.raises(ValueError, match="expected an input at least") as caught:
+    with pytest.raises(ValueError, match=re.escape(f"reads {shape}")) as caught:
         data.prepare(np.zeros((1, 28, 28), np.uint8), shape)
-    assert str(caught.value) == (
-        f"the network reads {shape}, the images are 28×28 with 1 map; expected an input at least as large, with 1 map. "
-        "Change the architecture's input_shape."
-    )
+    assert "images are 28×28 with 1 channel" in str(caught.value)
+    assert "input_shape" in str(caught.value)
 
 
-def test_prepare_follows_a_scale_and_pads_with_background():
+def test_prepare_follows_a_pixel_range_and_pads_with_background():
     images = np.zeros((2, 28, 28), np.uint8)
     images[0, 3, 4], images[1, 27, 27] = 255, 128
-    values = data.prepare(images, (32, 32, 1), scale=(-0.1, 1.175))
+    values = data.prepare(images, (32, 32, 1), pixel_range=(-0.1, 1.175))
     assert values.dtype == np.float32
     assert values[0, 5, 6, 0] == pytest.approx(1.175, abs=1e-6)
     assert values[1, 29, 29, 0] == pytest.approx(-0.1 + 1.275 * 128 / 255)
@@ -745,23 +761,23 @@ def test_prepare_follows_a_scale_and_pads_with_background():
     ],
 )
 def test_prepare_refuses_what_is_no_uint8_image(images):
-    with pytest.raises(ValueError, match="images are") as caught:
-        data.prepare(images)
-    assert str(caught.value) == (
-        f"images are {images.dtype} of shape {images.shape}; expected uint8 (n, height, width), 0 to 255. Convert them."
+    found = (
+        f"images are {images.dtype} of shape {images.shape}; expected uint8 (n, "
     )
+    with pytest.raises(ValueError, match=re.escape(found)):
+        data.prepare(images)
 
 
-SCALE = (-0.1, 1.175)
+PIXEL_RANGE = (-0.1, 1.175)
 
 
 def test_what_prepare_returns_is_accepted_as_inputs():
     images = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(np.uint8)
-    for shape, scale in (((28, 28, 1), (0, 1)), ((32, 32, 1), SCALE)):
-        values = data.prepare(images, shape, scale)
-        data.require_inputs(values, shape, scale)
-        data.require_inputs(values[:0], shape, scale)
-        data.require_inputs(values.astype(float), shape, scale)
+    for shape, pair in (((28, 28, 1), (0, 1)), ((32, 32, 1), PIXEL_RANGE)):
+        values = data.prepare(images, shape, pair)
+        data.require_inputs(values, shape, pair)
+        data.require_inputs(values[:0], shape, pair)
+        data.require_inputs(values.astype(float), shape, pair)
 
 
 @pytest.mark.parametrize(
@@ -775,12 +791,9 @@ def test_what_prepare_returns_is_accepted_as_inputs():
     ],
 )
 def test_inputs_of_another_type_or_shape_are_refused(values):
-    with pytest.raises(ValueError, match="inputs are") as caught:
-        data.require_inputs(values, (32, 32, 1), SCALE)
-    assert str(caught.value) == (
-        f"inputs are {values.dtype} of shape {values.shape}; expected float (n, 32, 32, 1). Prepare images with "
-        "lenet5lib.data.prepare."
-    )
+    found = f"inputs are {values.dtype} of shape {values.shape}; expected float (n, 32, "
+    with pytest.raises(ValueError, match=re.escape(found)):
+        data.require_inputs(values, (32, 32, 1), PIXEL_RANGE)
 
 
 @pytest.mark.parametrize(
@@ -792,56 +805,54 @@ def test_inputs_of_another_type_or_shape_are_refused(values):
         (np.nan, "nan"),
     ],
 )
-def test_inputs_outside_the_scale_are_refused(value, found):
+def test_inputs_outside_the_pixel_range_are_refused(value, found):
     values = np.zeros((2, 32, 32, 1), np.float32)
     values[1, 2, 3] = value
     with pytest.raises(ValueError, match="inputs lie between") as caught:
-        data.require_inputs(values, (32, 32, 1), SCALE)
-    text = str(caught.value)
-    assert text.startswith(f"inputs lie between {found}")
-    assert text.endswith(
-        "; expected -0.1 (background) to 1.175 (ink). Prepare images with lenet5lib.data.prepare and the network's scale."
-    )
+        data.require_inputs(values, (32, 32, 1), PIXEL_RANGE)
+    assert f"between {found}" in str(caught.value)
+    assert "-0.1 (background) to 1.175 (ink)" in str(caught.value)
 
 
-def test_mnists_facts_are_those_of_its_arrays(mnist):
-    pixels = mnist.train.images / np.float32(255)
+def test_mnists_facts_are_those_of_its_arrays(mnist_itself):
+    pixels = mnist_itself.train.images / np.float32(255)
     assert (
         round(float(pixels.mean(dtype=float)), 4) == data.MNIST_FACTS["mean pixel"]
     )
     assert round(float(pixels.std()), 4) == data.MNIST_FACTS["standard deviation"]
     assert (
-        tuple(np.bincount(mnist.train.labels))
+        tuple(np.bincount(mnist_itself.train.labels))
         == data.MNIST_FACTS["digits of each class"]
     )
     assert (
-        tuple(np.bincount(mnist.test.labels))
+        tuple(np.bincount(mnist_itself.test.labels))
         == data.MNIST_FACTS["test digits of each class"]
     )
 
 
-def test_mnists_sets_have_the_sizes_that_the_book_names(mnist):
-    splits = data.split(mnist)
+def test_mnists_sets_have_the_sizes_that_the_book_names(mnist_itself):
+    splits = data.split(mnist_itself)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (
         55_000,
         5_000,
         10_000,
     )
     shares = (
-        np.bincount(splits.validation.labels) - np.bincount(mnist.train.labels) / 12
+        np.bincount(splits.validation.labels)
+        - np.bincount(mnist_itself.train.labels) / 12
     )
     assert np.abs(shares).max() < 1
 
 
-def test_mnist_is_known_by_its_arrays_under_any_file_name(mnist, tmp_path):
+def test_mnist_is_known_by_its_arrays_under_any_file_name(mnist_itself, tmp_path):
     other = tmp_path / "digits.npz"
     other.write_bytes(Path(NAMED).read_bytes())
-    assert data.read(other).source == "MNIST"
-    images = mnist.train.images.copy()
+    assert data.read(other).dataset_name == "MNIST"
+    images = mnist_itself.train.images.copy()
     images[59_999, 0, 0] ^= 1
     assert (
-        data.digest(Digits(images, mnist.train.labels), mnist.test)
-        != data.MNIST_DIGEST
+        data.checksum(Digits(images, mnist_itself.train.labels), mnist_itself.test)
+        != mnist.CHECKSUM
     )
 
 
@@ -851,12 +862,11 @@ def test_the_questioned_labels_are_positions_in_the_test_set():
     assert 0 <= positions[0] <= positions[-1] < 10_000
 
 
-def test_a_small_part_of_all_digits_is_still_not_held_out():
-    dataset = data.Dataset(
-        data.stand_in().train.take(slice(240)), data.stand_in().test.take([]), "x"
-    )
-    whole = data.all_digits(dataset)
-    assert len(whole.train) == 240
-    assert not whole.held_out
-    assert not whole.small(100, 10).held_out
-    assert data.split(dataset).small(100, 10).held_out
+def test_with_train_on_all_the_validation_images_are_trained_on_too(small):
+    dataset, some = data.read(small), data.split(data.read(small))
+    every = data.split(dataset, train_on_all=True)
+    assert every.train is dataset.train
+    np.testing.assert_array_equal(every.validation.images, some.validation.images)
+    assert (every.train_on_all, some.train_on_all) == (True, False)
+    assert every.limit(10, 1).train_on_all
+    assert not some.limit(10, 1).train_on_all

@@ -1,10 +1,10 @@
-"""The error and its interval, the mistakes, and what choosing the best candidate does, on answers made by hand."""
+"""The error and its interval, the mistakes, selection bias, tests of differences: on predictions made by hand."""
 
-import json
 import random
 from math import comb, sqrt
 
 import keras
+import made
 import numpy as np
 import pytest
 import small
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from lenet5lib import data, evaluation, models, records
-from lenet5lib.data.mnist import Digits
+from lenet5lib.data import Digits
 from lenet5lib.evaluation import (
     Evaluation,
     McNemar,
@@ -24,10 +24,11 @@ from lenet5lib.evaluation import (
 from lenet5lib.records import Record, RecordError
 from lenet5lib.spec import LENET5
 from lenet5lib.training import augment
-from lenet5lib.training.recipe import Distortion
+from lenet5lib.training.recipe import Distortion, Recipe
+from lenet5lib.training.schedules import OneCycle
 
 
-def answers(labels, predictions, confidence=0.6):
+def evaluated(labels, predictions, confidence=0.6):
     """Return an evaluation in which each prediction gets `confidence` and the other classes share the rest."""
     probabilities = np.full((len(labels), 10), (1 - confidence) / 9, np.float32)
     probabilities[np.arange(len(labels)), predictions] = confidence
@@ -40,7 +41,7 @@ PREDICTIONS = [0, 1, 2, 5, 9, 9, 4, 4, 9, 1]
 
 @pytest.fixture
 def ten():
-    return answers(LABELS, PREDICTIONS)
+    return evaluated(LABELS, PREDICTIONS)
 
 
 def test_predictions_mistakes_and_error(ten):
@@ -50,16 +51,16 @@ def test_predictions_mistakes_and_error(ten):
 
 
 def test_a_perfect_and_a_hopeless_model():
-    assert answers([1, 2], [1, 2]).error == 0
-    assert answers([1, 2], [2, 1]).error == 1
+    assert evaluated([1, 2], [1, 2]).error == 0
+    assert evaluated([1, 2], [2, 1]).error == 1
 
 
-def test_the_confusion_matrix_has_labels_in_rows_and_answers_in_columns(ten):
+def test_the_confusion_matrix_has_labels_in_rows_and_predictions_in_columns(ten):
     matrix = ten.confusion()
     assert (matrix.shape, matrix.index.name, matrix.columns.name) == (
         (10, 10),
         "label",
-        "answer",
+        "prediction",
     )
     assert matrix.loc[4].tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 2]
     assert matrix.loc[9, 4] == 1
@@ -71,13 +72,13 @@ def test_the_confusion_matrix_has_labels_in_rows_and_answers_in_columns(ten):
 def test_confused_pairs_come_commonest_first_and_are_only_mistakes(ten):
     pairs = ten.confused_pairs(3)
     assert pairs.to_numpy().tolist() == [[4, 9, 2], [3, 5, 1], [7, 1, 1]]
-    assert list(pairs.columns) == ["label", "answer", "digits"]
+    assert list(pairs.columns) == ["label", "prediction", "count"]
     assert ten.confused_pairs(1).to_numpy().tolist() == [[4, 9, 2]]
 
 
 def test_confused_pairs_are_never_padded_with_pairs_that_nobody_confused(ten):
-    assert ten.confused_pairs(50)["digits"].tolist() == [2, 1, 1, 1]
-    assert len(answers([1, 2], [1, 2]).confused_pairs(5)) == 0
+    assert ten.confused_pairs(50)["count"].tolist() == [2, 1, 1, 1]
+    assert len(evaluated([1, 2], [1, 2]).confused_pairs(5)) == 0
 
 
 def test_the_hardest_digits_are_those_whose_label_got_the_least():
@@ -89,15 +90,13 @@ def test_the_hardest_digits_are_those_whose_label_got_the_least():
 
 
 def test_digits_that_are_equally_hard_stand_in_the_order_of_the_file():
-    assert answers([5] * 30, [5] * 30).hardest(30).tolist() == list(range(30))
+    assert evaluated([5] * 30, [5] * 30).hardest(30).tolist() == list(range(30))
 
 
 def test_the_error_is_written_with_its_interval():
-    result = answers([0] * 9_900 + [1] * 100, [0] * 10_000)
-    assert (
-        str(result)
-        == "100 of 10,000 wrong: error 1.00%, 95 % interval 0.82% to 1.21%"
-    )
+    result = evaluated([0] * 9_900 + [1] * 100, [0] * 10_000)
+    for part in ("100 of 10,000", "1.00%", "0.82%", "1.21%"):
+        assert part in str(result)
     assert result.interval() == error_interval(100, 10_000)
     assert result.interval(0.5) == error_interval(100, 10_000, 0.5)
 
@@ -129,11 +128,8 @@ def test_a_higher_confidence_gives_a_wider_interval():
 
 @pytest.mark.parametrize(("wrong", "count"), [(-1, 10), (11, 10), (0, 0)])
 def test_an_impossible_count_is_refused(wrong, count):
-    with pytest.raises(ValueError, match="wrong is") as caught:
+    with pytest.raises(ValueError, match=f"errors is {wrong} of {count}"):
         error_interval(wrong, count)
-    assert str(caught.value) == (
-        f"wrong is {wrong} of {count}; expected 0 to the count, and a count above 0. Check the order."
-    )
 
 
 def expected_lowest(error, count, candidates):
@@ -194,33 +190,33 @@ def watched_record(**changed) -> Record:
         "val_loss": [0.3, 0.2, 0.25, 0.4],
         "val_accuracy": [0.90, 0.91, 0.93, 0.93],
         "test_accuracy": [0.91, 0.92, 0.95, 0.94],
+        "test_loss": [0.3] * 4,
     } | changed
-    lines = [
-        {"epoch": n + 1, "loss": 0.1, "accuracy": 0.9, "test_loss": 0.3}
-        | {name: values[n] for name, values in columns.items()}
+    epochs = [
+        made.epoch(n + 1, **{name: values[n] for name, values in columns.items()})
         for n in range(4)
     ]
-    return Record({"data": {"source": "x", "watched test digits": "y"}}, lines)
+    return Record(made.config(test_checksum="y"), epochs=epochs)
 
 
-def test_each_rule_chooses_its_epoch_and_all_are_judged_by_the_test_digits():
-    table = evaluation.choices(watched_record())
+def test_each_rule_selects_its_epoch_and_all_are_judged_by_the_test_images():
+    table = evaluation.epoch_by_selection_rule(watched_record())
     assert table["epoch"].tolist() == [3, 2, 3, 4]
     assert table["test error"].tolist() == pytest.approx([0.05, 0.08, 0.05, 0.06])
-    # The test errors decide nothing but the first rule's choice.
-    other = evaluation.choices(watched_record(test_accuracy=[0.99, 0.5, 0.6, 0.7]))
-    assert other["epoch"].tolist() == [1, 2, 3, 4]
+    # The test errors decide only what the first rule selects.
+    record = watched_record(test_accuracy=[0.99, 0.5, 0.6, 0.7])
+    table = evaluation.epoch_by_selection_rule(record)
+    assert table["epoch"].tolist() == [1, 2, 3, 4]
 
 
-def test_choices_need_a_watched_test_set():
-    record = watched_record()
-    del record.config["data"]["watched test digits"]
-    with pytest.raises(ValueError, match="the record has no test errors"):
-        evaluation.choices(record)
+def test_selection_rules_need_a_watched_test_set():
+    record = Record(made.config(), epochs=watched_record().epochs)
+    with pytest.raises(ValueError, match="--watch-test"):
+        evaluation.epoch_by_selection_rule(record)
 
 
 def networks(seeds, digits, error, seed, hard=None):
-    """Return wrong answers of some networks, bool (seeds, digits); digits that are hard are hard for all of them."""
+    """Return the errors of some networks, bool (seeds, digits); digits that are hard are hard for all of them."""
     rng = np.random.default_rng(seed)
     if hard is None:
         hard = np.random.default_rng(99).gamma(0.3, 1 / 0.3, digits)
@@ -307,16 +303,15 @@ def test_one_digit_of_two_hundred_changes_the_error_by_half_a_percent():
     [((5, 10), (5, 9)), ((10,), (10,)), ((5, 10), (10,)), ((2, 5, 10), (2, 5, 10))],
 )
 def test_a_bootstrap_of_other_digits_is_refused(before, after):
-    with pytest.raises(ValueError, match="wrong answers have shapes") as caught:
+    with pytest.raises(ValueError, match="shapes") as refused:
         paired_bootstrap(np.zeros(before, bool), np.zeros(after, bool))
-    assert str(caught.value) == (
-        f"wrong answers have shapes {before} and {after}; expected (networks, digits), the same digits in both. Test both "
-        "on the same digits."
-    )
+    assert str(before) in str(refused.value)
+    assert str(after) in str(refused.value)
+    assert "(networks, images)" in str(refused.value)
 
 
 def wrong(digits, *positions):
-    """Return wrong answers at these positions, bool (digits,)."""
+    """Return errors at these positions, bool (digits,)."""
     found = np.zeros(digits, bool)
     found[list(positions)] = True
     return found
@@ -354,54 +349,84 @@ def test_mcnemars_p_is_the_binomial_tests_and_the_tails_of_a_fair_coin(
     ("before", "after"), [((10,), (9,)), ((2, 10), (2, 10)), ((10,), (1, 10))]
 )
 def test_mcnemars_test_of_other_digits_is_refused(before, after):
-    with pytest.raises(ValueError, match="wrong answers have shapes") as caught:
+    with pytest.raises(ValueError, match="shapes") as refused:
         mcnemar(np.zeros(before, bool), np.zeros(after, bool))
-    assert str(caught.value) == (
-        f"wrong answers have shapes {before} and {after}; expected (digits,), the same digits in both. Test both on the "
-        "same digits."
-    )
+    assert str(before) in str(refused.value)
+    assert str(after) in str(refused.value)
+    assert "(images,)" in str(refused.value)
 
 
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
-    """Return a folder that stands for the package's records, with two runs of `ladder/step` and what they got wrong."""
+    """A folder that stands for the package's records, with two runs of `cut/step` and their test errors."""
     monkeypatch.setattr(records, "RECORDED", tmp_path)
-    for name, positions in (("seed-1", [2]), ("seed-0", [0, 4])):
-        folder = tmp_path / "ladder" / "step" / name
-        folder.mkdir(parents=True)
-        (folder / records.NAME).write_text(watched_record().to_json())
-        answers = [{"position": n, "label": 1, "answer": 7} for n in positions]
-        result = {"source": "x", "digits": 6, "wrong": answers}
-        (folder / "test.json").write_text(json.dumps(result))
-    return tmp_path
+    runs = dict.fromkeys(["cut/step/b", "cut/step/a", "other/a"], watched_record())
+    errors = {
+        ("cut/step/b", 1): [2],
+        ("cut/step/a", 1): [0, 4],
+        ("cut/step/a", 16): [5],
+        ("other/a", 1): [1],
+    }
+    made.write_tables(tmp_path, runs, errors, num_test=6)
+    yield tmp_path
+    records.table.cache_clear()
 
 
-def test_recorded_wrong_answers_are_a_row_for_each_run(recorded):
-    found = evaluation.recorded_wrong("ladder/step")
+def test_recorded_errors_are_a_row_for_each_run(recorded):
+    found = evaluation.recorded_misclassified("cut/step")
     assert found.dtype == bool
     assert found.astype(int).tolist() == [[1, 0, 0, 0, 1, 0], [0, 0, 1, 0, 0, 0]]
-    assert evaluation.recorded_errors("ladder/step").tolist() == [2 / 6, 1 / 6]
-    assert found.mean(axis=1).tolist() == [2 / 6, 1 / 6]
+    errors = evaluation.recorded_errors("cut/step")
+    assert errors.to_dict() == {"a": 2 / 6, "b": 1 / 6}
 
 
-def test_recorded_wrong_answers_need_test_digits_that_were_read(recorded):
-    path = recorded / "ladder" / "step" / "seed-1" / "test.json"
-    path.unlink()
-    with pytest.raises(RecordError, match="no test result at") as caught:
-        evaluation.recorded_wrong("ladder/step")
-    assert str(path) in str(caught.value)
-    with pytest.raises(RecordError, match="no recorded experiment 'ladder'"):
-        evaluation.recorded_wrong("ladder")
+def test_recorded_mistakes_are_those_of_one_run_with_its_views(recorded):
+    table = evaluation.recorded_mistakes("cut/step/a")
+    assert table.to_dict("list") == {
+        "position": [0, 4],
+        "label": [1, 1],
+        "prediction": [7, 7],
+    }
+    table = evaluation.recorded_mistakes("cut/step/a", views=16)
+    assert table["position"].tolist() == [5]
 
 
-def test_several_looks_are_the_mean_of_the_answers_to_distorted_copies():
+def test_recorded_errors_need_runs_that_were_tested_with_these_views(recorded):
+    with pytest.raises(RecordError) as refused:
+        evaluation.recorded_misclassified("cut/step", views=16)
+    assert "'cut/step/b'" in str(refused.value)
+    assert "16 views" in str(refused.value)
+    with pytest.raises(RecordError, match="'cut'"):
+        evaluation.recorded_misclassified("cut")
+
+
+def test_trials_are_what_was_tried_and_the_last_validation(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "RECORDED", tmp_path)
+    recipe = Recipe(
+        learning_rate=OneCycle(0.006, 2),
+        weight_decay=0.1,
+        distortion=Distortion(rotation=1),
+    )
+    epochs = [made.epoch(1), made.epoch(2, val_loss=0.25, val_accuracy=0.75)]
+    runs = {
+        "tried/one": Record(made.config(recipe=recipe), epochs=epochs),
+        "tried/two": Record(made.config(), epochs=epochs[:1]),
+    }
+    made.write_tables(tmp_path, runs)
+    table = evaluation.trials("tried")
+    records.table.cache_clear()
+    assert table.loc["one"].tolist() == ["adam", 0.006, 0.1, True, 2, 0.25, 0.25]
+    assert table.loc["two"].tolist() == ["adam", 0.001, 0.0, False, 1, 0.5, 0.5]
+
+
+def test_test_time_augmentation_is_the_mean_over_distorted_copies():
     digits = small.dataset().test
     model = models.build(LENET5, seed=1)
     distortion = Distortion(translation=2.0, rotation=20.0)
     once = evaluation.evaluate(model, digits)
     found = evaluation.evaluate(model, digits, 3, distortion)
     copies = [
-        augment.distort(digits.images, distortion, 0, look) for look in (1, 2, 3)
+        augment.distort(digits.images, distortion, 0, view) for view in (1, 2, 3)
     ]
     outputs = [model(data.prepare(images)).numpy() for images in copies]
     assert found.probabilities == pytest.approx(np.mean(outputs, axis=0), abs=1e-5)
@@ -414,27 +439,22 @@ def test_several_looks_are_the_mean_of_the_answers_to_distorted_copies():
     assert (one.probabilities == once.probabilities).all()
 
 
-def test_several_looks_need_a_distortion_and_a_number():
+def test_several_views_need_a_distortion_and_a_number():
     digits, model = small.dataset().test, models.build(LENET5)
-    with pytest.raises(ValueError, match="looks is 3") as caught:
+    with pytest.raises(ValueError, match="views is 3 and distortion is None"):
         evaluation.evaluate(model, digits, 3)
-    assert str(caught.value) == (
-        "looks is 3 and distortion is None; expected a distortion, since all looks would be alike. Give that of the "
-        "training."
-    )
     for wrong in (0, -1, 1.5, True):
-        with pytest.raises(ValueError, match="looks is"):
+        with pytest.raises(ValueError, match="views is"):
             evaluation.evaluate(model, digits, wrong, Distortion(translation=1.0))
 
 
-def test_chance_is_the_spread_of_the_difference_of_two_means():
+def test_the_standard_error_is_the_spread_of_the_difference_of_two_means():
     """Against what drawing many pairs of samples of five gives."""
     rng = np.random.default_rng(0)
     before = rng.normal(1.0, 0.3, (20_000, 5))
     after = rng.normal(0.7, 0.4, (20_000, 5))
     seen = (after.mean(axis=1) - before.mean(axis=1)).std()
-    told = [
-        evaluation.chance(*pair) ** 2 for pair in zip(before, after, strict=True)
-    ]
+    standard_error = evaluation.standard_error_of_difference
+    told = [standard_error(*pair) ** 2 for pair in zip(before, after, strict=True)]
     assert np.sqrt(np.mean(told)) == pytest.approx(seen, rel=0.02)
-    assert evaluation.chance(np.full(5, 2.0), np.full(5, 1.0)) == 0
+    assert standard_error(np.full(5, 2.0), np.full(5, 1.0)) == 0

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lenet5lib import exercises, records, spec
-from lenet5lib.exercises import Hint, Number, Unanswered
+from lenet5lib.exercises import Hint, NumericAnswer, Unanswered
 from lenet5lib.spec import LENET5
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
@@ -520,7 +520,7 @@ def test_the_summary_of_4_2_in_the_page_is_the_one_that_is_checked():
         assert f"| {name} | {sizes} | {params:,} |" in text
 
 
-def test_the_record_of_9_2_in_the_page_is_the_one_that_is_checked():
+def test_the_record_of_10_2_in_the_page_is_the_one_that_is_checked():
     from lenet5lib.exercises.chapter_10 import EPOCHS
 
     text = next(source(text) for _, number, text, *_ in FOUND if number == "10.2")
@@ -528,10 +528,10 @@ def test_the_record_of_9_2_in_the_page_is_the_one_that_is_checked():
         assert f"| {epoch} | {loss:.3f} | {wrong:.2f} | {test:.2f} |" in text
 
 
-def test_early_stopping_keeps_the_epochs_that_the_solution_of_9_4_names():
+def test_early_stopping_keeps_the_epochs_that_the_solution_of_10_4_names():
     runs = [
-        records.read(folder).column("val_loss")
-        for folder in records.recorded("lenet5-200").values()
+        record.column("val_loss")
+        for record in records.recorded("lenet5-200").values()
     ]
     names = {"exercises": exercises}
     text = next(source(cell) for _, number, *_, cell in FOUND if number == "10.4")
@@ -552,8 +552,23 @@ def test_the_checks_compute_the_right_numbers_and_do_not_hold_them():
                 for node in ast.walk(ast.parse(inspect.getsource(compute)))
                 if isinstance(node, ast.Constant)
             }
-            assert str(compute().right) not in written, number
-            assert all(hint for hint in compute().wrong.values())
+            assert str(compute().correct) not in written, number
+
+
+def test_each_mistake_gets_its_own_hint():
+    for number, wanted in exercises.EXERCISES.items():
+        if wanted.is_number:
+            compute = inspect.getclosurevars(wanted.judge).nonlocals["compute"]
+            for wrong, hint in compute().mistakes:
+                assert hint
+                assert judged(number, wrong) == hint
+
+
+@pytest.mark.parametrize("wrong", [6, 6.01, 5, 5.01])
+def test_a_mistake_that_equals_a_different_answer_is_refused(wrong):
+    mistakes = [(5, "One too few."), (wrong, "Twice.")]
+    with pytest.raises(ValueError, match=f"{wrong} with the hint 'Twice.'"):
+        NumericAnswer(6, mistakes, "Count again.", tolerance=1e-2)
 
 
 def test_an_unknown_exercise_is_named_with_those_there_are():
@@ -564,7 +579,7 @@ def test_an_unknown_exercise_is_named_with_those_there_are():
 
 
 def test_a_number_may_be_any_kind_of_number_and_no_text():
-    known = Number(6, {5: "Nearly."}, "Count again.", tolerance=1e-3)
+    known = NumericAnswer(6, [(5, "Nearly.")], "Count again.", tolerance=1e-3)
     for six in (6, 6.0, np.int64(6), np.float32(6.001)):
         assert exercises.judge_number(six, known) == ""
     assert "without quotes" in exercises.judge_number("6", known)

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet5lib import data, evaluation, spec
+from lenet5lib import data, evaluation, records, spec
 from lenet5lib.loops import initial
-from lenet5lib.training import augment, loop
+from lenet5lib.training import augment, checkpoint, loop
 from lenet5lib.training.recipe import AFFINE, INITIALIZERS, Distortion
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -97,10 +97,10 @@ def test_errors() -> dict[str, int]:
     """The test errors of every recorded network whose weights are kept."""
     test = data.load_digits(report=lambda line: None).test
     found = {}
-    for path in sorted(loop.records.RECORDED.rglob("*.weights.h5")):
-        model = loop.load(path.parent, path.name)
+    for path in sorted(records.RECORDED.rglob("*.weights.h5")):
+        model = checkpoint.load(path.parent, path.name)
         predictions = evaluation.predict(model, test.images).argmax(axis=1)
-        name = path.parent.relative_to(loop.records.RECORDED).as_posix()
+        name = path.parent.relative_to(records.RECORDED).as_posix()
         found[name] = int((predictions != test.labels).sum())
     return found
 

@@ -1,5 +1,7 @@
 """The layers of 1998 beside the naive loops, forward and gradient; their weights; the dropout that repeats itself."""
 
+import json
+
 import h5py
 import keras
 import numpy as np
@@ -137,7 +139,7 @@ def test_an_activation_is_found_by_its_name_in_the_specification():
         layers.find_activation("swash")
 
 
-def test_the_partial_convolution_of_c3_holds_sixty_kernels_and_sixteen_biases():
+def test_the_convolution_of_c3_holds_sixty_kernels_and_sixteen_biases():
     layer = layers.TableConv2D(TABLE_I, 5)
     layer.build((None, 14, 14, 6))
     assert [tuple(w.shape) for w in layer.trainable_weights] == [(5, 5, 60), (16,)]
@@ -160,7 +162,7 @@ def test_kernels_are_ordered_by_output_map_then_by_the_table():
             assert not full[:, :, source, m].any()
 
 
-def test_the_partial_convolution_is_the_full_one_with_its_expanded_kernel():
+def test_the_table_convolution_is_the_full_one_with_its_expanded_kernel():
     layer, _, values, (kernel, bias) = filled("convolution")
     full = layers.expand(kernel, SMALL_TABLE, in_maps=3)
     for one, found in zip(values, layer(tf.constant(values)), strict=True):
@@ -191,53 +193,6 @@ def test_codes_that_do_not_fit_the_layer_before_are_refused():
         layers.RBFOutput()(np.zeros((1, 80), "f4"))
     with pytest.raises(ValueError, match=r"codes hold 2 at unit 0, cell 1"):
         layers.RBFOutput([[1, 2]])(np.zeros((1, 2), "f4"))
-
-
-def test_initial_weights_lie_within_the_papers_bound_and_fill_it():
-    for fan_in, kernel in (
-        (25, layers.FanIn(1)((5, 5, 1, 60))),
-        (120, layers.FanIn(2)((120, 84))),
-    ):
-        largest = np.abs(kernel).max()
-        assert 0.98 * 2.4 / fan_in < largest <= 2.4 / fan_in
-
-
-def test_the_fan_in_of_a_partial_map_counts_its_own_inputs():
-    layer = layers.TableConv2D(TABLE_I, 5, seed=3)
-    layer.build((None, 14, 14, 6))
-    kernels = np.abs(layer.kernel).reshape(25, 60)
-    first = 0
-    for row in TABLE_I:
-        bound = 2.4 / (25 * len(row))
-        largest = kernels[:, first : first + len(row)].max()
-        assert 0.8 * bound < largest <= bound
-        first += len(row)
-    assert not layer.bias.numpy().any()
-
-
-def test_coefficients_are_drawn_with_the_cells_of_the_window_as_fan_in():
-    layer = layers.TrainableSubsampling(seed=4)
-    layer.build((None, 10, 10, 400))
-    assert 0.57 < np.abs(layer.coefficient).max() <= 0.6
-    assert layer.coefficient.numpy().min() < -0.57
-    assert not layer.bias.numpy().any()
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda seed: layers.TrainableSubsampling(seed=seed),
-        lambda seed: layers.TableConv2D(TABLE_I, 5, seed=seed),
-    ],
-)
-def test_a_seed_gives_the_same_weights_and_another_seed_others(make):
-    drawn = []
-    for seed in (1, 1, 2):
-        layer = make(seed)
-        layer.build((None, 14, 14, 6))
-        drawn.append(np.array(layer.trainable_weights[0]))
-    assert (drawn[0] == drawn[1]).all()
-    assert (drawn[0] != drawn[2]).all()
 
 
 def dropped(layer, step, compiled=None, shape=(40, 50)):
@@ -313,9 +268,7 @@ def network():
     values = layers.TrainableSubsampling(4)(values)
     values = keras.layers.Flatten()(values)
     values = layers.Dropout(0.2, seed=3)(values)
-    values = keras.layers.Dense(
-        84, layers.scaled_tanh, kernel_initializer=layers.FanIn(7)
-    )(values)
+    values = keras.layers.Dense(84, layers.scaled_tanh)(values)
     return keras.Model(inputs, layers.RBFOutput()(values))
 
 
@@ -325,9 +278,9 @@ def test_a_model_of_these_layers_is_saved_and_read_whole(tmp_path):
     again = keras.models.load_model(tmp_path / "model.keras")
     values = np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype("f4")
     np.testing.assert_array_equal(again(values), model(values))
-    assert [layer.get_config() for layer in again.layers] == [
-        layer.get_config() for layer in model.layers
-    ]
+    # As JSON, which knows no tuples.
+    configs = [[x.get_config() for x in one.layers] for one in (again, model)]
+    assert json.dumps(configs[0]) == json.dumps(configs[1])
 
 
 def test_the_step_of_a_dropout_is_not_saved(tmp_path):

@@ -182,7 +182,7 @@ def examples(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return random inputs, from background to ink, and labels."""
     rng = np.random.default_rng(SEED)
-    x = rng.uniform(*architecture.scale, (count, *architecture.input_shape))
+    x = rng.uniform(*architecture.pixel_range, (count, *architecture.input_shape))
     return x.astype(dtype), rng.permutation(np.arange(count) % 10)
 
 

@@ -58,7 +58,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def digits() -> data.Digits:
     """The first digits of the stand-in."""
-    return data.stand_in().train.take(slice(2000))
+    return data.stand_in().train.select(slice(2000))
 
 
 def batches_of(count: int, batch_size: int, epochs: int = 1) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The losses beside the naive ones, their gradients, their limits, and the posterior that belongs to them."""
 
 import itertools
+import re
 
 import keras
 import numpy as np
@@ -20,8 +21,8 @@ from lenet5lib.training.losses import (
     CrossEntropy,
     MaximumAPosteriori,
     MaximumLikelihood,
-    choose,
     for_keras,
+    make_loss,
     posterior,
 )
 
@@ -154,22 +155,20 @@ def test_the_gradient_of_a_smoothed_loss_is_given_minus_wanted():
 
 
 def test_a_loss_is_chosen_by_the_output_and_smoothed_where_asked():
-    assert choose(LENET5, None, None) == CrossEntropy()
-    assert choose(LENET5, "cross-entropy", None, 0.1) == CrossEntropy(0.1)
-    assert choose(LENET5, None, None, 0.1) == CrossEntropy(0.1)
-    assert choose(LENET5_1998, None, 3.0) == MaximumAPosteriori(3.0)
-    assert choose(LENET5_1998, "maximum likelihood", None) == MaximumLikelihood()
+    assert make_loss(LENET5, None, None) == CrossEntropy()
+    assert make_loss(LENET5, "cross-entropy", None, 0.1) == CrossEntropy(0.1)
+    assert make_loss(LENET5, None, None, 0.1) == CrossEntropy(0.1)
+    assert make_loss(LENET5_1998, None, 3.0) == MaximumAPosteriori(3.0)
+    assert make_loss(LENET5_1998, "maximum likelihood", None) == MaximumLikelihood()
 
 
 @pytest.mark.parametrize(
     "name", [None, "maximum a posteriori", "maximum likelihood"]
 )
 def test_distances_have_no_labels_to_smooth(name):
-    with pytest.raises(ValueError, match="label_smoothing") as caught:
-        choose(LENET5_1998, name, None, 0.1)
-    assert str(caught.value) == (
-        f"label_smoothing is 0.1, but {name or 'maximum a posteriori'} has none; expected 0. Leave it out."
-    )
+    with pytest.raises(ValueError, match=r"label_smoothing is 0\.1") as caught:
+        make_loss(LENET5_1998, name, None, 0.1)
+    assert (name or "maximum a posteriori") in str(caught.value)
 
 
 def test_without_the_rubbish_class_equation_nine_is_cross_entropy_of_minus_the_distances():
@@ -212,24 +211,12 @@ def test_a_distance_far_beyond_j_is_not_pushed_up_any_more():
 )
 @pytest.mark.parametrize("j", [0, -1, float("nan"), float("inf"), "1", None])
 def test_a_j_that_is_not_above_zero_is_refused(function, j):
-    with pytest.raises(ValueError, match="j is") as caught:
+    with pytest.raises(ValueError, match=re.escape(f"j is {j!r};")):
         function(j)
-    assert str(caught.value) == (
-        f"j is {j!r}; expected a number above 0, the distance of the rubbish class. The default is 12.0."
-    )
 
 
-def test_losses_are_values_with_a_name_that_json_can_hold():
-    assert CrossEntropy(0.1).to_dict() == {
-        "name": "cross-entropy",
-        "smoothing": 0.1,
-    }
-    assert CrossEntropy() == CrossEntropy(smoothing=0.0)
-    assert MaximumLikelihood().to_dict() == {"name": "maximum likelihood"}
-    assert MaximumAPosteriori(3.0).to_dict() == {
-        "name": "maximum a posteriori",
-        "j": 3.0,
-    }
+def test_losses_are_values():
+    assert CrossEntropy() == CrossEntropy(smoothing=0.0) != CrossEntropy(0.1)
     assert MaximumAPosteriori(3.0) == MaximumAPosteriori(j=3.0)
     assert MaximumAPosteriori() == MaximumAPosteriori(RUBBISH_DISTANCE)
 

@@ -22,10 +22,8 @@ from lenet5lib.lenet1998 import optimizer as lenet1998_optimizer
 from lenet5lib.lenet1998.codes import DIGITS
 from lenet5lib.lenet1998.optimizer import (
     DiagonalLevenbergMarquardt,
-    averaged,
     estimation_set,
     second_derivatives,
-    take_average,
 )
 from lenet5lib.loops import plain
 from lenet5lib.spec import (
@@ -41,6 +39,7 @@ from lenet5lib.spec import (
     Subsample,
 )
 from lenet5lib.training import keras_engine, loop, recipe, schedules
+from lenet5lib.training.keras_engine import ema_weights, use_ema_weights
 from lenet5lib.training.losses import (
     CrossEntropy,
     MaximumAPosteriori,
@@ -367,8 +366,7 @@ REFUSED = [
             keras.layers.Dense(10, "softmax"),
         ),
         CrossEntropy(),
-        "S2 is a MaxPooling2D; expected Conv2D, TableConv2D, AveragePooling2D, TrainableSubsampling, Flatten, Dense or "
-        "Dropout, for which the second derivatives are known. Train this network with another optimizer.",
+        ("S2 is a MaxPooling2D", "AveragePooling2D"),
     ),
     (
         chain(
@@ -377,32 +375,28 @@ REFUSED = [
             keras.layers.Dense(10, "softmax"),
         ),
         CrossEntropy(),
-        "activation of F6 is softmax; expected one of linear, sigmoid, tanh, scaled_tanh, relu, or softmax in the last "
-        "layer. Choose one of these.",
+        ("activation of F6 is softmax", "linear, sigmoid, tanh, scaled_tanh, relu"),
     ),
     (
         chain(keras.layers.Flatten(), keras.layers.Dense(10, name="Output")),
         CrossEntropy(),
-        "the last layer, Output, is a Dense and the loss is cross-entropy; expected RBFOutput with maximum likelihood or "
-        "maximum a posteriori, or Dense with softmax and cross-entropy. Choose one of these, or another optimizer.",
+        ("Output, is a Dense", "loss is cross-entropy", "Dense with softmax"),
     ),
     (
         chain(
             keras.layers.Flatten(), keras.layers.Dense(10, "softmax", name="Output")
         ),
         keras.losses.SparseCategoricalCrossentropy(),
-        "the last layer, Output, is a Dense and the loss is sparse_categorical_crossentropy; expected RBFOutput with "
-        "maximum likelihood or maximum a posteriori, or Dense with softmax and cross-entropy. Choose one of these, or "
-        "another optimizer.",
+        ("Output, is a Dense", "loss is sparse_categorical_crossentropy"),
     ),
 ]
 
 
-@pytest.mark.parametrize(("model", "loss", "text"), REFUSED)
-def test_what_no_formula_stands_for_is_refused(model, loss, text):
+@pytest.mark.parametrize(("model", "loss", "parts"), REFUSED)
+def test_layers_and_losses_without_a_formula_are_refused(model, loss, parts):
     with pytest.raises(ValueError, match="expected") as caught:
         second_derivatives(model, loss, np.zeros((1, 4, 4, 1), "f4"))
-    assert str(caught.value) == text
+    assert all(part in str(caught.value) for part in parts)
 
 
 def test_an_rbf_output_with_cross_entropy_is_refused():
@@ -425,10 +419,9 @@ def test_inputs_that_do_not_fit_are_refused(inputs):
     model, _ = built(THEN)
     with pytest.raises(ValueError, match="inputs are") as caught:
         second_derivatives(model, NEAR, inputs)
-    assert str(caught.value) == (
-        f"inputs are {inputs.dtype} of shape {inputs.shape}; expected float (n, 8, 7, 2), at least one. Prepare images with "
-        "models.prepared."
-    )
+    text = str(caught.value)
+    assert f"{inputs.dtype} of shape {inputs.shape}" in text
+    assert "float (n, 8, 7, 2)" in text
 
 
 def filled(values, seconds, **options):
@@ -441,7 +434,7 @@ def filled(values, seconds, **options):
     return variables, optimizer
 
 
-def test_a_step_is_the_rate_over_mu_and_h_times_the_gradient():
+def test_a_step_is_the_learning_rate_over_damping_and_h_times_the_gradient():
     (kernel, bias), optimizer = filled(
         [[1.0, -2.0], 0.5], [[0.0, 0.48], 1.98], learning_rate=0.001
     )
@@ -452,9 +445,10 @@ def test_a_step_is_the_rate_over_mu_and_h_times_the_gradient():
     assert int(optimizer.iterations) == 1
 
 
-def test_mu_is_the_papers_or_what_is_chosen():
-    assert DiagonalLevenbergMarquardt().mu == lenet1998_optimizer.MU == 0.02
-    (weight,), optimizer = filled([1.0], [0.5], learning_rate=0.1, mu=0.5)
+def test_the_damping_is_the_papers_or_the_one_that_is_given():
+    assert DiagonalLevenbergMarquardt().damping == 0.02
+    assert lenet1998_optimizer.DAMPING == 0.02
+    (weight,), optimizer = filled([1.0], [0.5], learning_rate=0.1, damping=0.5)
     optimizer.apply([tf.constant(2.0)], [weight])
     assert float(weight) == pytest.approx(0.8)
 
@@ -487,7 +481,7 @@ def test_a_program_follows_the_rate_and_the_second_derivatives_that_are_set(
 
 
 @pytest.mark.parametrize("digits", [1, 2, 3])
-def test_a_batch_moves_as_far_as_its_digits_would_one_by_one_from_its_place(digits):
+def test_a_batch_moves_as_far_as_its_images_would_one_by_one_from_its_place(digits):
     model, inputs = built(THEN)
     labels, variables = np.array([0, 3, 1]), model.trainable_variables
     optimizer = DiagonalLevenbergMarquardt(0.001)
@@ -506,7 +500,7 @@ def test_a_batch_moves_as_far_as_its_digits_would_one_by_one_from_its_place(digi
             v.numpy() - array for v, array in zip(variables, start, strict=True)
         ]
 
-    assert optimizer.summed
+    assert optimizer.expects_sum_of_losses
     alone = [moved([row]) for row in range(digits)]
     for one, *each in zip(moved([*range(digits)]), *alone, strict=True):
         np.testing.assert_allclose(one, np.sum(each, axis=0), atol=1e-6)
@@ -534,11 +528,11 @@ def test_the_second_derivatives_are_saved_and_loaded_with_the_optimizer(tmp_path
 
 
 def test_an_optimizer_is_made_again_from_its_configuration():
-    optimizer = DiagonalLevenbergMarquardt(0.25, mu=0.125, weight_decay=0.5)
+    optimizer = DiagonalLevenbergMarquardt(0.25, damping=0.125, weight_decay=0.5)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert isinstance(again, DiagonalLevenbergMarquardt)
     assert again.get_config() == optimizer.get_config()
-    assert (again.mu, again.weight_decay) == (0.125, 0.5)
+    assert (again.damping, again.weight_decay) == (0.125, 0.5)
 
 
 def test_weights_decay_as_with_any_optimizer_of_keras():
@@ -549,36 +543,26 @@ def test_weights_decay_as_with_any_optimizer_of_keras():
     assert float(weight) == pytest.approx(1 - 0.1 * 0.5 - 0.1 * 2)
 
 
-@pytest.mark.parametrize("mu", [0, -1, float("nan"), float("inf"), "1", None])
-def test_a_mu_that_is_not_above_zero_is_refused(mu):
-    with pytest.raises(ValueError, match="mu is") as caught:
-        DiagonalLevenbergMarquardt(mu=mu)
-    assert str(caught.value) == (
-        f"mu is {mu!r}; expected a number above 0, which bounds the steps. The default is 0.02."
-    )
+@pytest.mark.parametrize("damping", [0, -1, np.nan, np.inf, "1", None])
+def test_a_damping_that_is_not_above_zero_is_refused(damping):
+    with pytest.raises(ValueError, match="above 0") as caught:
+        DiagonalLevenbergMarquardt(damping=damping)
+    assert f"damping is {damping!r}" in str(caught.value)
 
 
 def test_second_derivatives_that_cannot_be_are_refused():
     _, optimizer = filled([[1.0, 2.0]], None)
     with pytest.raises(ValueError, match="second derivatives have") as caught:
         optimizer.set_second_derivatives([np.zeros(3), np.zeros(2)])
-    assert str(caught.value) == (
-        "second derivatives have shapes [(3,), (2,)]; expected [(2,)]. Estimate them on the model that the optimizer was "
-        "built for."
-    )
+    assert "shapes [(3,), (2,)]; expected [(2,)]" in str(caught.value)
     for wrong in (-0.5, np.inf, np.nan):
         with pytest.raises(ValueError, match="0 or more") as caught:
             optimizer.set_second_derivatives([np.array([1.0, wrong])])
-        assert str(caught.value) == (
-            f"{optimizer.second_derivatives[0].name} holds {wrong}; expected finite numbers of 0 or more. Weights that have "
-            "diverged give such: train with a lower rate."
-        )
+        name = optimizer.second_derivatives[0].name
+        assert f"{name} holds {wrong}" in str(caught.value)
         assert np.isinf(optimizer.second_derivatives[0].numpy()).all()
-    with pytest.raises(ValueError, match="has no variables") as caught:
+    with pytest.raises(ValueError, match="no variables; expected it to be built"):
         DiagonalLevenbergMarquardt().set_second_derivatives([np.zeros(2)])
-    assert str(caught.value) == (
-        "the optimizer has no variables; expected it to be built. Call optimizer.build(model.trainable_variables)."
-    )
 
 
 def test_the_estimation_set_is_a_function_of_seed_and_epoch():
@@ -598,7 +582,7 @@ def test_the_estimation_set_is_a_function_of_seed_and_epoch():
     assert len({tuple(rows) for rows in sets.values()}) == len(sets)
 
 
-def test_an_estimation_set_of_few_digits_is_all_of_them():
+def test_an_estimation_set_of_few_images_is_all_of_them():
     assert estimation_set(0, 1, 50, of=30).tolist() == list(range(30))
     assert (
         len(estimation_set(3, 1, of=60_000))
@@ -607,7 +591,7 @@ def test_an_estimation_set_of_few_digits_is_all_of_them():
     )
 
 
-def test_every_digit_is_as_likely_to_be_in_an_estimation_set():
+def test_every_image_is_as_likely_to_be_in_an_estimation_set():
     rows = [estimation_set(7, epoch, 25, of=100) for epoch in range(1, 401)]
     counts = np.bincount(np.concatenate(rows), minlength=100)
     # Binomial, 400 epochs, a quarter: 100 ± 8.7.
@@ -691,25 +675,25 @@ def test_the_average_is_the_recurrence_over_the_weights_of_each_step(decay, step
             for a, w in zip(expected, weights, strict=True)
         ]
     moved = np.abs(seen[-1][0] - seen[0][0]).max() if steps > 1 else 1
-    with averaged(model):
+    with ema_weights(model):
         found = [np.asarray(v) for v in model.trainable_variables]
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-3 * moved)
     if steps == 1:
         assert bits(model) == [one.tobytes() for one in found]
-    take_average(model)
+    use_ema_weights(model)
     assert bits(model) == [one.tobytes() for one in found]
 
 
 def test_a_block_with_the_average_gives_the_weights_back_bit_for_bit():
     model, _ = stepped(0.9, 4)
     before, state = bits(model), [v.numpy() for v in model.optimizer.variables]
-    with averaged(model):
+    with ema_weights(model):
         inside = bits(model)
     assert bits(model) == before != inside
 
     def stop_half_way():
-        with averaged(model):
+        with ema_weights(model):
             assert bits(model) == inside
             raise RuntimeError("half way")
 
@@ -727,7 +711,7 @@ def test_without_an_average_nothing_changes():
             model.compile(DiagonalLevenbergMarquardt())
             model.optimizer.build(model.trainable_variables)
         before = bits(model)
-        with averaged(model):
+        with ema_weights(model):
             assert bits(model) == before
-        take_average(model)
+        use_ema_weights(model)
         assert bits(model) == before

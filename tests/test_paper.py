@@ -1,19 +1,19 @@
 """The paper's printed numbers, beside the derived ones."""
 
 from lenet5lib import arithmetic
-from lenet5lib.lenet1998.paper import PAPER, Line, Printed, compare
+from lenet5lib.lenet1998.paper import PAPER, CountCheck, PaperCounts, compare
 from lenet5lib.spec import LENET5, LENET5_1998
 
 
 def test_what_is_printed_agrees_with_what_is_derived():
-    lines = compare()
-    assert [(line.layer, line.count) for line in lines] == [
+    checks = compare()
+    assert [(check.layer, check.count) for check in checks] == [
         (layer, count) for layer in PAPER for count in ("params", "connections")
     ]
-    printed = [line for line in lines if line.paper is not None]
+    printed = [check for check in checks if check.paper is not None]
     assert len(printed) == 13
-    assert {line.verdict for line in printed} == {"agrees"}
-    assert [(x.layer, x.ours) for x in lines if x.verdict == "not printed"] == [
+    assert {check.verdict for check in printed} == {"agrees"}
+    assert [(x.layer, x.ours) for x in checks if x.verdict == "not printed"] == [
         ("F6", 10_164),
         ("Output", 0),
         ("Output", 840),
@@ -35,15 +35,15 @@ def test_the_misprint_of_some_copies_would_not_close():
     assert others + 156_000 == 345_308
 
 
-def test_another_network_differs_where_it_is_another():
-    wrong = [line for line in compare(LENET5) if line.verdict == "differs"]
-    assert Line("C3", "params", 2_416, 1_516) in wrong
-    assert Line("Total", "params", 61_706, 60_000) in wrong
-    assert {line.layer for line in wrong} == {"S2", "C3", "S4", "Total"}
+def test_a_different_network_differs_in_the_layers_that_differ():
+    wrong = [one for one in compare(LENET5) if one.verdict == "differs"]
+    assert CountCheck("C3", "params", 2_416, 1_516) in wrong
+    assert CountCheck("Total", "params", 61_706, 60_000) in wrong
+    assert {one.layer for one in wrong} == {"S2", "C3", "S4", "Total"}
 
 
-def test_a_line_says_what_it_found():
-    assert Line("C1", "params", 156, 156).verdict == "agrees"
-    assert Line("C1", "params", 155, 156).verdict == "differs"
-    assert Line("F6", "connections", 10_164, None).verdict == "not printed"
-    assert Printed._fields == ("params", "connections")
+def test_a_check_says_what_it_found():
+    assert CountCheck("C1", "params", 156, 156).verdict == "agrees"
+    assert CountCheck("C1", "params", 155, 156).verdict == "differs"
+    assert CountCheck("F6", "connections", 10_164, None).verdict == "not printed"
+    assert PaperCounts._fields == ("params", "connections")

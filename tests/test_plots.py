@@ -1,6 +1,7 @@
 """The figures: every function draws what it was given, in the book's style, without touching anything else."""
 
 import dataclasses
+import functools
 import inspect
 import re
 
@@ -14,7 +15,8 @@ from naive import convolve
 from lenet5lib import plots, records
 from lenet5lib.lenet1998.codes import DIGITS
 from lenet5lib.loops.plain import activation_functions
-from lenet5lib.records import Record
+from lenet5lib.plots import style
+from lenet5lib.records import Config, DataInfo, Record
 from lenet5lib.spec import (
     KINDS,
     LENET5,
@@ -28,6 +30,7 @@ from lenet5lib.spec import (
     Flatten,
     Pool,
 )
+from lenet5lib.training.recipe import DEFAULT_RECIPE
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (11, 28, 28)).astype(np.uint8)
@@ -37,7 +40,7 @@ VECTORS = {"F6": RNG.random(84), "Output": RNG.random(10)}
 POINTS = np.linspace(-4, 4, 41)
 
 
-def record(epochs=6, resumed_after=(2, 4), source="the file small.npz"):
+def record(epochs=6, resumed_after=(2, 4), dataset_name="the file small.npz"):
     """Return the record of a run in which every metric is a different line."""
     lines = [
         {
@@ -52,7 +55,9 @@ def record(epochs=6, resumed_after=(2, 4), source="the file small.npz"):
         for n in range(1, epochs + 1)
     ]
     sessions = [{"after_epoch": 0}, *({"after_epoch": n} for n in resumed_after)]
-    return Record({"data": {"source": source}}, lines, sessions)
+    info = DataInfo(dataset_name, checksum="", num_train=55, num_validation=5)
+    config = Config(LENET5, DEFAULT_RECIPE, seed=0, data=info)
+    return Record(config, epochs=lines, sessions=sessions)
 
 
 def worked_convolution():
@@ -78,7 +83,7 @@ FIGURES = {
     ),
     "curves": lambda: plots.curves(record()),
     "long_run": lambda: plots.long_run(
-        records.read(records.recorded("lenet5-200")["seed-0"]), {"chosen": 29}
+        records.recorded("lenet5-200")["seed-0"], {"chosen": 29}
     ),
     "first_epoch": lambda: plots.first_epoch(
         {"sigmoid": record(1), "ReLU": record(1)}
@@ -86,7 +91,7 @@ FIGURES = {
     "activation_functions": lambda: plots.activation_functions(
         activation_functions(POINTS), POINTS
     ),
-    "ladder": lambda: plots.ladder(
+    "cumulative_ablation": lambda: plots.cumulative_ablation(
         {"before": np.array([0.011, 0.013]), "after": np.array([0.008, 0.009])},
         {"the paper": 0.0095},
     ),
@@ -102,7 +107,7 @@ FIGURES = {
     "kernels": lambda: plots.kernels(KERNELS),
     "feature_maps": lambda: plots.feature_maps(MAPS),
     "vectors": lambda: plots.vectors(VECTORS),
-    "steps": lambda: plots.steps(
+    "throughput": lambda: plots.throughput(
         {"compiled": 4.4, "kernel row at once": 76.0}, {"matrix product": 100.0}
     ),
     "roofline": lambda: plots.roofline(
@@ -130,54 +135,58 @@ FIGURES = {
 }
 
 
-def texts(figure):
+figure = functools.cache(lambda name: FIGURES[name]())
+"""A figure of `FIGURES`, drawn once for all tests that only look at it."""
+
+
+def texts(drawn):
     """Return every text of a figure that a reader sees."""
     return [
         text.get_text()
-        for text in figure.findobj(mpl.text.Text)
+        for text in drawn.findobj(mpl.text.Text)
         if text.get_text() and text.get_visible()
     ]
 
 
-def test_every_figure_of_the_module_is_drawn_here():
-    public = {
+def test_the_package_names_every_figure_and_each_is_drawn_here():
+    public = {name: getattr(plots, name) for name in plots.__all__}
+    figures = {
         name
-        for name, function in inspect.getmembers(plots, inspect.isfunction)
-        if function.__module__ == plots.__name__
-        and function.__annotations__.get("return") == "Figure"
+        for name, value in public.items()
+        if inspect.isfunction(value) and value.__annotations__["return"] == "Figure"
     }
-    assert {name for name in public if not name.startswith("_")} == set(FIGURES)
+    assert figures == set(FIGURES)
+    for part in ("architecture", "images", "lines", "speed", "statistics"):
+        module = getattr(plots, part)
+        defined = {
+            name
+            for name, function in inspect.getmembers(module, inspect.isfunction)
+            if function.__module__ == module.__name__ and not name.startswith("_")
+        }
+        assert defined <= figures, "no public helpers beside the figures"
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_returned_and_draws_as_png(name):
-    figure = FIGURES[name]()
-    assert isinstance(figure, Figure)
-    contents = plots.png(figure)
+def test_a_figure_is_drawn_as_png_and_has_something_to_see(name):
+    before = dict(mpl.rcParams)
+    drawn = FIGURES[name]()
+    contents = plots.png(drawn)
+    assert dict(mpl.rcParams) == before, "the reader's settings stay as they were"
+    assert isinstance(drawn, Figure)
     assert contents.startswith(b"\x89PNG\r\n\x1a\n")
     width = int.from_bytes(contents[16:20], "big")
-    assert width == pytest.approx(150 * figure.get_figwidth(), abs=1)
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_has_something_to_see(name):
-    figure = FIGURES[name]()
-    assert figure.axes
-    drawn = [
-        len(ax.lines)
-        + len(ax.patches)
-        + len(ax.images)
-        + len(ax.collections)
-        + len(ax.texts)
-        for ax in figure.axes
+    assert width == pytest.approx(150 * drawn.get_figwidth(), abs=1)
+    artists = [
+        [*ax.lines, *ax.patches, *ax.images, *ax.collections, *ax.texts]
+        for ax in drawn.axes
     ]
-    assert sum(drawn) > 0
-    assert texts(figure)
+    assert any(artists)
+    assert texts(drawn)
 
 
 @pytest.mark.parametrize("name", ["curves", "network", "confusion"])
 def test_an_svg_is_the_same_bytes_every_time(name):
-    first = FIGURES[name]()
+    first = figure(name)
     contents = plots.svg(first)
     assert contents.startswith(b"<?xml")
     assert plots.svg(first) == contents
@@ -185,34 +194,27 @@ def test_an_svg_is_the_same_bytes_every_time(name):
     assert b"<dc:date>" not in contents
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_drawing_leaves_the_readers_settings_and_figures_alone(name):
-    before = dict(mpl.rcParams)
-    plots.png(FIGURES[name]())
-    assert dict(mpl.rcParams) == before
-
-
 def test_the_style_does_not_depend_on_the_readers_settings():
     expected = plots.png(plots.curves(record()))
     with mpl.rc_context(
         {"font.size": 30, "axes.facecolor": "black", "axes.spines.top": True}
     ):
-        figure = plots.curves(record())
+        drawn = plots.curves(record())
         assert (
-            to_hex(figure.axes[0].get_facecolor()) == plots.STYLE["axes.facecolor"]
+            to_hex(drawn.axes[0].get_facecolor()) == plots.STYLE["axes.facecolor"]
         )
-        assert not figure.axes[0].spines["top"].get_visible()
+        assert not drawn.axes[0].spines["top"].get_visible()
     assert plots.png(plots.curves(record())) == expected
 
 
 def test_curves_draws_all_four_metrics_against_the_epochs():
-    figure = plots.curves(record(resumed_after=()))
+    drawn = plots.curves(record(resumed_after=()))
     kept = record()
-    for ax, metric in zip(figure.axes, ("loss", "accuracy"), strict=True):
+    for ax, metric in zip(drawn.axes, ("loss", "accuracy"), strict=True):
         training, validation = ax.lines
         for line, column, colour in (
-            (training, metric, plots.TRAINING),
-            (validation, f"val_{metric}", plots.VALIDATION),
+            (training, metric, style.TRAINING),
+            (validation, f"val_{metric}", style.VALIDATION),
         ):
             assert list(line.get_xdata()) == [1, 2, 3, 4, 5, 6]
             assert list(line.get_ydata()) == kept.column(column)
@@ -221,14 +223,14 @@ def test_curves_draws_all_four_metrics_against_the_epochs():
             "training",
             "validation",
         ]
-    assert figure.axes[0].get_ylabel() == "loss (nats a digit)"
+    assert drawn.axes[0].get_ylabel() == "loss (nats/image)"
 
 
 @pytest.mark.parametrize("resumed_after", [(), (3,), (1, 2, 5)])
 def test_curves_marks_each_resume_point_once_in_each_panel(resumed_after):
     for ax in plots.curves(record(resumed_after=resumed_after)).axes:
         marks = [
-            line for line in ax.lines if to_hex(line.get_color()) == plots.MARK
+            line for line in ax.lines if to_hex(line.get_color()) == style.MARK
         ]
         assert [list(mark.get_xdata()) for mark in marks] == [
             [n + 0.5, n + 0.5] for n in resumed_after
@@ -237,22 +239,22 @@ def test_curves_marks_each_resume_point_once_in_each_panel(resumed_after):
         assert legend.count("resumed") == (1 if resumed_after else 0)
 
 
-def test_curves_names_the_source_of_the_data():
-    figure = plots.curves(record(source="stand-in (not MNIST)"))
-    assert any("stand-in (not MNIST)" in text for text in texts(figure))
+def test_curves_names_the_data():
+    drawn = plots.curves(record(dataset_name="stand-in (not MNIST)"))
+    assert any("stand-in (not MNIST)" in text for text in texts(drawn))
 
 
 @pytest.mark.parametrize("epochs", [1, 40])
 def test_curves_of_one_epoch_and_of_many(epochs):
-    figure = plots.curves(record(epochs, resumed_after=()))
-    assert plots.png(figure)
-    assert len(figure.axes[0].lines[0].get_xdata()) == epochs
+    drawn = plots.curves(record(epochs, resumed_after=()))
+    assert plots.png(drawn)
+    assert len(drawn.axes[0].lines[0].get_xdata()) == epochs
 
 
 def test_digits_stand_in_rows_with_their_captions():
-    figure = plots.digits(IMAGES, [f"no. {n}" for n in range(11)], columns=4)
-    shown = [ax for ax in figure.axes if ax.images]
-    assert (len(shown), len(figure.axes)) == (11, 12)
+    drawn = plots.digits(IMAGES, [f"no. {n}" for n in range(11)], columns=4)
+    shown = [ax for ax in drawn.axes if ax.images]
+    assert (len(shown), len(drawn.axes)) == (11, 12)
     np.testing.assert_array_equal(shown[10].images[0].get_array(), IMAGES[10])
     assert [ax.get_xlabel() for ax in shown] == [f"no. {n}" for n in range(11)]
     assert shown[0].images[0].get_clim() == (0, 255)
@@ -341,15 +343,15 @@ def test_an_architecture_that_is_no_lenet_can_be_drawn():
             Dense("C", 3),
         ),
     )
-    figure = plots.network(other)
-    assert plots.png(figure)
-    assert "9×30×40\n400" in texts(figure)
+    drawn = plots.network(other)
+    assert plots.png(drawn)
+    assert "9×30×40\n400" in texts(drawn)
 
 
 def test_layer_shares_are_shares_of_the_totals():
-    figure = plots.layer_shares(LENET5)
+    drawn = plots.layer_shares(LENET5)
     parameters, macs = (
-        [bar.get_width() for bar in ax.patches] for ax in figure.axes
+        [bar.get_width() for bar in ax.patches] for ax in drawn.axes
     )
     np.testing.assert_allclose(
         parameters, np.array([156, 2_416, 48_120, 10_164, 850]) / 617.06
@@ -357,18 +359,39 @@ def test_layer_shares_are_shares_of_the_totals():
     np.testing.assert_allclose(
         macs, np.array([117_600, 240_000, 48_000, 10_080, 840]) / 4165.20
     )
-    assert figure.axes[0].get_xlabel() == "share of 61,706 parameters (%)"
-    assert figure.axes[0].get_ylim()[0] > figure.axes[0].get_ylim()[1]
+    assert drawn.axes[0].get_xlabel() == "share of 61,706 parameters (%)"
+    assert drawn.axes[0].get_ylim()[0] > drawn.axes[0].get_ylim()[1]
 
 
 def test_receptive_fields_are_framed_in_their_size():
-    figure = plots.receptive_fields(LENET5, IMAGES[0], ["C1", "S4"])
+    drawn = plots.receptive_fields(LENET5, IMAGES[0], ["C1", "S4"])
     frames = [
-        (ax.patches[0].get_width(), ax.patches[0].get_height())
-        for ax in figure.axes
+        (ax.patches[0].get_width(), ax.patches[0].get_height()) for ax in drawn.axes
     ]
     assert frames == [(5, 5), (16, 16)]
-    assert [ax.get_xlabel() for ax in figure.axes] == ["C1: 5 × 5", "S4: 16 × 16"]
+    assert [ax.get_xlabel() for ax in drawn.axes] == ["C1: 5 × 5", "S4: 16 × 16"]
+
+
+def test_a_long_run_draws_the_watched_test_set_and_every_mark():
+    kept = record(30)
+    marked = {name: n for n, name in enumerate("abcd", 1)}
+    for checksum, names in ((None, 2), ("of the test set", 3)):
+        info = dataclasses.replace(kept.config.data, test_checksum=checksum)
+        kept.config = dataclasses.replace(kept.config, data=info)
+        for epoch in kept.epochs:
+            epoch |= {
+                "test_loss": 0.5,
+                "test_accuracy": 1 - (epoch["epoch"] > 1) / 50,
+            }
+        left, right = plots.long_run(kept, marked).axes
+        assert len(left.lines) == len(right.lines) == names + 4
+        assert [line.get_xdata()[0] for line in left.lines[names:]] == [1, 2, 3, 4]
+    np.testing.assert_allclose(right.lines[2].get_ydata()[:3], [np.nan, 2, 2])
+
+
+def test_lines_and_marks_beyond_the_palette_are_drawn_too():
+    rates = {str(n): np.full(5, 0.1 * n) for n in range(7)}
+    assert len(plots.learning_rates(rates, 5).axes[0].lines) == 7
 
 
 def test_first_epoch_draws_the_losses_along_the_way_and_the_loss_of_a_guess():
@@ -382,17 +405,20 @@ def test_first_epoch_draws_the_losses_along_the_way_and_the_loss_of_a_guess():
     ]
 
 
-def test_activation_functions_stand_beside_their_slopes():
-    values, slopes = FIGURES["activation_functions"]().axes
+def test_activation_functions_stand_beside_their_derivatives():
+    values, derivatives = figure("activation_functions").axes
     for n, name in enumerate(("sigmoid", "tanh", "relu")):
         expected = activation_functions(POINTS)[name]
         np.testing.assert_array_equal(values.lines[n].get_ydata(), expected[0])
-        np.testing.assert_array_equal(slopes.lines[n].get_ydata(), expected[1])
-    assert (values.get_ylabel(), slopes.get_ylabel()) == ("output", "slope")
+        np.testing.assert_array_equal(derivatives.lines[n].get_ydata(), expected[1])
+    assert (values.get_ylabel(), derivatives.get_ylabel()) == (
+        "output",
+        "derivative",
+    )
 
 
-def test_a_ladder_shows_every_seed_its_mean_and_its_spread():
-    (ax,) = FIGURES["ladder"]().axes
+def test_a_cumulative_ablation_shows_every_seed_its_mean_and_its_spread():
+    (ax,) = figure("cumulative_ablation").axes
     dots = [line for line in ax.lines if line.get_marker() == "o"]
     np.testing.assert_allclose(
         [line.get_xdata() for line in dots], [[1.1, 1.3], [0.8, 0.9]]
@@ -404,7 +430,7 @@ def test_a_ladder_shows_every_seed_its_mean_and_its_spread():
 
 
 def test_learning_rates_are_drawn_over_epochs():
-    (ax,) = FIGURES["learning_rates"]().axes
+    (ax,) = figure("learning_rates").axes
     falling, constant = ax.lines
     assert (falling.get_xdata()[0], falling.get_xdata()[-1]) == (0, 5)
     np.testing.assert_allclose(falling.get_ydata(), np.linspace(0.01, 0, 50))
@@ -427,7 +453,7 @@ def test_a_confusion_matrix_without_mistakes_can_be_drawn():
 
 
 def test_intervals_are_drawn_in_per_cent():
-    ax = FIGURES["intervals"]().axes[0]
+    ax = figure("intervals").axes[0]
     np.testing.assert_allclose(ax.lines[0].get_xdata(), [1.0, 1.4])
     np.testing.assert_allclose(ax.lines[3].get_xdata(), [0.9])
     assert [label.get_text() for label in ax.get_yticklabels()] == [
@@ -438,8 +464,8 @@ def test_intervals_are_drawn_in_per_cent():
 
 
 def test_kernels_share_one_scale_with_zero_in_its_middle():
-    figure = plots.kernels(KERNELS)
-    shown = [ax.images[0] for ax in figure.axes]
+    drawn = plots.kernels(KERNELS)
+    shown = [ax.images[0] for ax in drawn.axes]
     assert len(shown) == 12
     np.testing.assert_array_equal(shown[8].get_array(), KERNELS[:, :, 1, 2])
     limit = np.abs(KERNELS).max()
@@ -447,16 +473,16 @@ def test_kernels_share_one_scale_with_zero_in_its_middle():
 
 
 def test_feature_maps_shows_every_map_of_every_layer_on_its_layers_scale():
-    figure = plots.feature_maps(MAPS, columns=8)
-    shown = [ax.images[0] for ax in figure.axes if ax.images]
+    drawn = plots.feature_maps(MAPS, columns=8)
+    shown = [ax.images[0] for ax in drawn.axes if ax.images]
     assert len(shown) == 17
     np.testing.assert_array_equal(shown[16].get_array(), MAPS["S2"][..., 10])
     assert shown[0].get_clim() == (MAPS["C1"].min(), MAPS["C1"].max())
     assert shown[16].get_clim() == (MAPS["S2"].min(), MAPS["S2"].max())
-    assert [text for text in texts(figure) if not text.isdigit()] == ["C1", "S2"]
+    assert [text for text in texts(drawn) if not text.isdigit()] == ["C1", "S2"]
 
 
-def test_vectors_draws_a_bar_a_unit():
+def test_vectors_draws_a_bar_for_each_unit():
     for ax, values in zip(
         plots.vectors(VECTORS).axes, VECTORS.values(), strict=True
     ):
@@ -505,21 +531,21 @@ def test_every_kind_of_layer_has_its_colour():
 
 
 def test_the_roofline_has_every_layer_of_each_engine_and_both_limits():
-    found = list(texts(FIGURES["roofline"]()))
+    found = list(texts(figure("roofline")))
     assert {"F6", "matrix product", "memory", "TensorFlow", "loops"} <= set(found)
     assert found.count("C1") == 2
 
 
-def test_the_rate_of_each_step_stands_on_its_bar():
-    assert {"4.4", "76", "matrix product"} <= set(texts(FIGURES["steps"]()))
+def test_the_throughput_of_each_program_stands_on_its_bar():
+    assert {"4.4", "76", "matrix product"} <= set(texts(figure("throughput")))
 
 
 def test_the_seconds_of_each_program_stand_on_its_bar():
-    assert {"6.0 s", "2.7 s"} <= set(texts(FIGURES["epoch_seconds"]()))
+    assert {"6.0 s", "2.7 s"} <= set(texts(figure("epoch_seconds")))
 
 
 def test_a_connection_table_fills_a_cell_for_each_kernel_and_counts_them():
-    ax = FIGURES["connection_table"]().axes[0]
+    ax = figure("connection_table").axes[0]
     blue = {
         (round(cell.get_x() + 0.44), round(cell.get_y() + 0.44))
         for cell in ax.patches
@@ -530,11 +556,14 @@ def test_a_connection_table_fills_a_cell_for_each_kernel_and_counts_them():
     assert blue == {(m, source) for m, row in enumerate(TABLE_I) for source in row}
     written = [text.get_text() for text in ax.texts]
     assert written == [*["3"] * 6, *["4"] * 9, "6", *["10"] * 6, "60"]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("map of C3", "map of S2")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (
+        "feature map of C3",
+        "feature map of S2",
+    )
 
 
 def test_pictures_show_codes_from_paper_to_ink_and_digits_from_0_to_255():
-    shown = [ax for ax in FIGURES["pictures"]().axes if ax.images]
+    shown = [ax for ax in figure("pictures").axes if ax.images]
     assert len(shown) == 20
     np.testing.assert_array_equal(shown[3].images[0].get_array(), IMAGES[3])
     assert shown[3].images[0].get_clim() == (0, 255)
@@ -545,9 +574,9 @@ def test_pictures_show_codes_from_paper_to_ink_and_digits_from_0_to_255():
     assert (shown[0].get_ylabel(), shown[10].get_ylabel()) == ("digit", "code")
 
 
-def test_the_rubbish_class_is_drawn_as_losses_and_pushes_against_distances():
-    left, right = FIGURES["rubbish_class"]().axes
+def test_the_rubbish_class_is_drawn_as_losses_and_gradients_against_distances():
+    left, right = figure("rubbish_class").axes
     np.testing.assert_array_equal(left.lines[1].get_ydata(), POINTS**4)
     np.testing.assert_array_equal(right.lines[0].get_xdata(), POINTS)
     assert len(right.lines) == 1
-    assert left.get_ylabel() == "loss (nats a digit)"
+    assert left.get_ylabel() == "loss (nats/image)"

@@ -1,6 +1,5 @@
-"""The recorded runs that the book cites: whole, made by the command that the book prints, and what their weights compute."""
+"""The recorded runs that the book cites: whole, made by the command that is recorded, and what their weights compute."""
 
-import dataclasses
 import json
 import os
 import shlex
@@ -8,113 +7,136 @@ import statistics
 from pathlib import Path
 
 import numpy as np
+import one_change
 import pytest
 
-from lenet5lib import arithmetic, cli, data, evaluation, records, spec
+from lenet5lib import arithmetic, cli, data, evaluation, records
 from lenet5lib.records import RecordError
-from lenet5lib.spec import Architecture
 from lenet5lib.studies import ablation
-from lenet5lib.training import checkpoint, loop
-from lenet5lib.training.recipe import Recipe
+from lenet5lib.studies.speedrun import RECIPES
+from lenet5lib.training import checkpoint
 
 ALL = {
-    f"{experiment}/{name}": folder
+    f"{experiment}/{name}": record
     for experiment in records.experiments()
-    if not experiment.startswith(ablation.NAME)
-    for name, folder in records.recorded(experiment).items()
+    for name, record in records.recorded(experiment).items()
 }
 REMOVED = "space-to-depth (removed)"
-"""The engine that trained them."""
-RUNS = {name: folder for name, folder in ALL.items() if "lenet5-200" in name}
+"""The engine that trained some of them."""
+LONG = {
+    name: record for name, record in ALL.items() if name.startswith("lenet5-200/")
+}
 FINAL = {
-    name: folder
-    for name, folder in ALL.items()
+    name: record
+    for name, record in ALL.items()
     if name.startswith(("lenet5-1998-plain", "lenet5-1998-distorted"))
 }
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_record_and_weights_are_of_one_run(name):
-    record = records.read(RUNS[name])
-    best = checkpoint.read_record(RUNS[name] / checkpoint.BEST)
-    assert best.config == record.config
-    assert best.best == record.best
-    assert best.epochs == record.epochs[: len(best.epochs)]
-    assert record.source == "MNIST"
-    assert record.partial is None
-    losses = record.column("val_loss")
-    assert record.best == {
-        "epoch": int(np.argmin(losses)) + 1,
-        "val_loss": min(losses),
-    }
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_the_command_in_the_book_makes_this_run(name):
-    record = records.read(ALL[name])
-    line = cli.command(record, f"runs/{name}")
-    words = shlex.split(line)
-    program, arguments = words[:3], words[3:]
-    assert program == ["python", "-m", "lenet5lib"]
-    options = cli.parser().parse_args(arguments)
-    architecture = spec.ARCHITECTURES[options.architecture]
-    assert architecture == Architecture.from_dict(record.config["architecture"])
-    assert cli._recipe(options) == Recipe.from_dict(record.config)
-    assert options.seed == record.config["seed"]
-    assert options.epochs == len(record.epochs)
-    watched = "watched test digits" in record.config["data"]
-    assert options.watch_test == watched
-
-
-@pytest.mark.skipif(
+KEPT = [
+    path.relative_to(records.RECORDED)
+    for path in sorted(records.RECORDED.rglob("*.weights.h5"))
+]
+WITH_MNIST = pytest.mark.skipif(
     not os.environ.get("LENET5_MNIST", "").endswith(".npz"),
     reason="needs MNIST: LENET5_MNIST names no file",
 )
-@pytest.mark.parametrize("name", RUNS)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_recorded_command_trains_this_run(name):
+    """Architecture, recipe, seed, epochs and data: what the command line reads is what the record says."""
+    record = ALL[name]
+    program, *arguments = shlex.split(record.command)
+    assert program == "lenet5lib"
+    options = cli.parser().parse_args(arguments)
+    config = record.config
+    assert options.command == "train"
+    assert options.run_dir == Path("runs") / name
+    assert cli.NETWORKS[options.architecture] == config.architecture
+    assert cli.recipe_of(options) == config.recipe
+    assert options.seed == config.seed
+    assert options.epochs == len(record.epochs)
+    assert options.train_on_all == config.data.train_on_all
+    assert options.watch_test == (config.data.test_checksum is not None)
+    assert (options.data, options.limit, options.resume) == (None, None, True)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_record_is_of_a_whole_run_on_mnist(name):
+    record = ALL[name]
+    assert record.dataset_name == "MNIST"
+    assert record.unfinished_epoch is None
+    assert record.column("epoch") == list(range(1, len(record.epochs) + 1))
+    assert record.config.data.num_validation == 5_000
+    num_train = 60_000 if record.config.data.train_on_all else 55_000
+    assert record.config.data.num_train == num_train
+    losses = record.column("val_loss")
+    best = {"epoch": int(np.argmin(losses)) + 1, "val_loss": min(losses)}
+    assert record.best == best
+
+
+@pytest.mark.parametrize("path", KEPT, ids=str)
+def test_record_and_weights_are_of_one_run(path):
+    record = ALL[path.parent.as_posix()]
+    kept = checkpoint.read_record(records.RECORDED / path)
+    assert path.name == record.weights_name
+    assert kept.config == record.config
+    assert kept.best == record.best
+    measured = [
+        {name: value for name, value in epoch.items() if name != "steps"}
+        for epoch in kept.epochs
+    ]
+    for ours, theirs in zip(record.epochs, measured, strict=False):
+        assert {name: ours[name] for name in theirs} == theirs
+    last = (
+        record.best["epoch"] if path.name == checkpoint.BEST else len(record.epochs)
+    )
+    assert len(kept.epochs) == last
+
+
+def test_weights_are_kept_of_what_the_book_loads():
+    runs = {path.parent.as_posix() for path in KEPT}
+    assert runs == {*LONG, *FINAL, records.DEFAULT_RUN}
+
+
+@WITH_MNIST
+@pytest.mark.parametrize("name", LONG)
 def test_the_weights_make_the_mistakes_on_record(name):
-    record = records.read(RUNS[name])
+    record = LONG[name]
     digits = data.load_digits(report=lambda line: None)
     splits = data.split(digits)
-    assert record.config["data"]["digest"] == data.digest(
-        splits.train, splits.validation
-    )
-    result = evaluation.evaluate(loop.load_model(RUNS[name]), digits.test)
-    line = record.epochs[record.best["epoch"] - 1]
-    # Another processor may round a digit that lies between two answers the other way.
-    assert abs(len(result.mistakes) - 10_000 * (1 - line["test_accuracy"])) < 1.5
+    checksum = data.checksum(splits.train, splits.validation)
+    assert record.config.data.checksum == checksum
+    model = checkpoint.load_model(records.weights(name).parent)
+    result = evaluation.evaluate(model, digits.test)
+    epoch = record.epochs[record.best["epoch"] - 1]
+    # A different processor may round differently where two probabilities are nearly equal.
+    assert abs(len(result.mistakes) - 10_000 * (1 - epoch["test_accuracy"])) < 1.5
 
 
 @pytest.mark.parametrize("name", FINAL)
-def test_a_final_run_has_its_last_weights_and_one_reading_of_the_test_digits(name):
-    record = records.read(FINAL[name])
-    last = checkpoint.read_record(FINAL[name] / checkpoint.LAST)
-    assert last == record
-    assert record.config["data"]["all digits"] is True
-    assert record.config["data"]["training digits"] == 60_000
-    assert record.metrics == records.METRICS, "the test digits were not watched"
-    model = loop.load_model(FINAL[name], checkpoint.LAST)
+def test_a_final_run_was_not_watched_and_its_network_is_the_papers(name):
+    record = FINAL[name]
+    assert record.config.data.train_on_all
+    assert record.metrics == records.METRICS
+    model = checkpoint.load_model(records.weights(name).parent, checkpoint.LAST)
     assert sum(np.prod(w.shape) for w in model.trainable_weights) == 60_000
 
 
-def test_the_final_recipes_were_chosen_on_validation():
-    """Each is the one of its kind with the lowest validation loss among those tried, and nothing but the digits differs."""
-    tried = evaluation.tried("lenet5-1998-tried")
-    adam = tried[tried["optimizer"] == "adam"]
+def test_the_final_recipes_were_selected_on_validation():
+    """Each is the one of its kind with the lowest validation loss among the trials, and nothing but the data differs."""
+    trials = evaluation.trials("lenet5-1998-tried")
+    adam = trials[trials["optimizer"] == "adam"]
     for experiment, distorted in (
         ("lenet5-1998-plain", False),
         ("lenet5-1998-distorted", True),
     ):
         kind = adam[adam["distorted"] == distorted]
-        chosen = records.recorded("lenet5-1998-tried")[
-            kind["validation loss"].idxmin()
-        ]
-        wanted = Recipe.from_dict(records.read(chosen).config)
+        best = ALL[f"lenet5-1998-tried/{kind['validation loss'].idxmin()}"]
         seeds = []
-        for folder in records.recorded(experiment).values():
-            record = records.read(folder)
-            assert Recipe.from_dict(record.config) == wanted
-            assert len(record.epochs) == len(records.read(chosen).epochs)
-            seeds.append(record.config["seed"])
+        for record in records.recorded(experiment).values():
+            assert record.config.recipe == best.config.recipe
+            assert len(record.epochs) == len(best.epochs)
+            seeds.append(record.config.seed)
         assert seeds == list(range(len(seeds)))
         assert len(seeds) >= 3
 
@@ -122,19 +144,20 @@ def test_the_final_recipes_were_chosen_on_validation():
 def test_the_readme_quotes_the_records():
     text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     last = [
-        evaluation.choices(records.read(folder)).loc["the last", "test error"]
-        for folder in records.recorded("lenet5-200").values()
+        evaluation.epoch_by_selection_rule(record).loc["the last", "test error"]
+        for record in LONG.values()
     ]
-    for errors, dash in (
-        (evaluation.recorded_errors("lenet5-1998-plain"), "95 % interval "),
-        (evaluation.recorded_errors("lenet5-1998-distorted"), ""),
-        (np.array(last), "95 % interval "),
-        (ablation.wrong(ablation.RUNGS[-2]).mean(axis=1), "95 % interval "),
-        (ablation.wrong(ablation.RUNGS[-1]).mean(axis=1), ""),
+    for errors in (
+        evaluation.recorded_errors("lenet5-1998-plain"),
+        evaluation.recorded_errors("lenet5-1998-distorted"),
+        np.array(last),
+        ablation.misclassified(ablation.STEPS[-2]).mean(axis=1),
+        ablation.misclassified(ablation.STEPS[-1]).mean(axis=1),
     ):
         low, high = evaluation.mean_interval(100 * errors)
-        quoted = f"{100 * errors.mean():.2f} % ({dash}{low:.2f} to {high:.2f}"
-        assert quoted in text
+        _, found, rest = text.partition(f"{100 * errors.mean():.2f} % (")
+        assert found
+        assert f"{low:.2f} to {high:.2f}" in rest.partition(")")[0]
 
 
 def test_the_papers_figures_are_reached():
@@ -145,154 +168,113 @@ def test_the_papers_figures_are_reached():
         assert evaluation.recorded_errors(experiment).mean() <= paper
 
 
-@pytest.mark.skipif(
-    not os.environ.get("LENET5_MNIST", "").endswith(".npz"),
-    reason="needs MNIST: LENET5_MNIST names no file",
-)
-@pytest.mark.parametrize("name", FINAL)
-def test_the_final_weights_make_the_mistakes_on_record(name):
+@WITH_MNIST
+@pytest.mark.parametrize("name", [*FINAL, records.DEFAULT_RUN])
+def test_the_last_weights_make_the_mistakes_on_record(name):
     digits = data.load_digits(report=lambda line: None)
-    model = loop.load_model(FINAL[name], checkpoint.LAST)
+    model = checkpoint.load_model(records.weights(name).parent, checkpoint.LAST)
     found = set(evaluation.evaluate(model, digits.test).mistakes.tolist())
-    recorded = evaluation.recorded_mistakes(FINAL[name])
-    # Another processor may round a digit that lies between two answers the other way.
+    recorded = evaluation.recorded_mistakes(name)
+    # A different processor may round differently where two probabilities are nearly equal.
     assert len(found ^ set(recorded["position"])) <= 2
     assert (digits.test.labels[recorded["position"]] == recorded["label"]).all()
 
 
-def test_a_run_whose_test_digits_were_not_read_is_refused():
-    with pytest.raises(RecordError, match="no test result at"):
-        evaluation.recorded_mistakes(RUNS["lenet5-200/seed-0"])
+def test_a_run_that_was_not_tested_is_refused():
+    with pytest.raises(RecordError, match="'lenet5-200/seed-0'"):
+        evaluation.recorded_mistakes("lenet5-200/seed-0")
 
 
-def test_the_long_runs_are_what_chapter_9_says():
-    runs = [
-        records.read(folder) for folder in records.recorded("lenet5-200").values()
-    ]
-    assert [run.config["seed"] for run in runs] == [0, 1, 2]
-    first = runs[0].config
-    for run in runs:
+def test_test_errors_are_misclassified_images_of_recorded_runs():
+    errors, runs = records.table("test_errors"), records.table("runs")
+    tested = runs[runs["num_test"].notna()]
+    assert set(errors["run"]) == set(tested["run"])
+    assert (tested["num_test"] == 10_000).all()
+    assert errors["position"].between(0, 9_999).all()
+    assert (errors["label"] != errors["prediction"]).all()
+    assert errors[["label", "prediction"]].isin(range(10)).all(axis=None)
+    assert not errors.duplicated(["run", "views", "position"]).any()
+
+
+def test_the_long_runs_are_what_chapter_10_says():
+    first, *others = LONG.values()
+    assert [run.config.seed for run in LONG.values()] == [0, 1, 2]
+    for run in LONG.values():
         assert len(run.epochs) == 200
         assert len(run.sessions) >= 3, "two interruptions at least"
-        assert run.config | {"seed": 0} == first
-        assert run.config["data"]["training digits"] == 55_000
-        assert run.config["batch_size"] == 32
+        assert run.config.recipe.batch_size == 32
         assert {one["engine"] for one in run.sessions} == {REMOVED}
-    assert any(session["after_steps"] for run in runs for session in run.sessions)
-
-
-def test_a_command_is_made_for_every_option():
-    record = records.read(RUNS["lenet5-200/seed-1"])
-    asked = (
-        "python -m lenet5lib train --run-dir runs/x --epochs 200 --seed 1 --architecture lenet5-1998 --batch-size 64 "
-        '--schedule one-cycle --learning-rate 0.003 --weight-decay 0.05 --distort --loss "maximum a posteriori" '
-        "--rubbish-distance 9.0 --all-digits"
+    for run in others:
+        assert run.config.to_dict() | {"seed": 0} == first.config.to_dict()
+    assert any(
+        session["after_steps"] for run in LONG.values() for session in run.sessions
     )
-    options = cli.parser().parse_args(shlex.split(asked)[3:])
-    config = {
-        "architecture": spec.LENET5_1998.to_dict(),
-        **cli._recipe(options).to_dict(),
-        "seed": 1,
-        "data": {"source": "MNIST", "all digits": True},
-    }
-    made = dataclasses.replace(record, config=config)
-    assert cli.command(made, "runs/x") == asked
-    lines = cli.command(made, "runs/x", width=84).split(" \\\n")
-    assert max(map(len, lines)) <= 82
-    assert " ".join(line.strip() for line in lines) == asked
 
 
-def test_a_recipe_without_words_is_refused():
-    record = records.read(RUNS["lenet5-200/seed-0"])
-    config = record.config | {"distortion": {"elastic": 2.0}}
-    with pytest.raises(ValueError, match="no command line makes Recipe"):
-        cli.command(dataclasses.replace(record, config=config), "runs/x")
-
-
-def test_a_changed_architecture_has_no_command():
-    record = records.read(RUNS["lenet5-200/seed-0"])
-    changed = spec.LENET5.with_hidden_activation("relu").to_dict()
-    config = record.config | {"architecture": changed}
-    with pytest.raises(ValueError, match="a changed form of LeNet-5, the article"):
-        cli.command(dataclasses.replace(record, config=config), "runs/x")
-
-
-LADDER = [
+ABLATION = [
     pytest.param(*run, id=f"{run[0].name}/seed-{run[1]}") for run in ablation.runs()
 ]
 
 
-def ladder_folder(variant, seed):
-    return records.RECORDED / ablation.NAME / variant.name / f"seed-{seed}"
-
-
-@pytest.mark.parametrize(("variant", "seed", "looks"), LADDER)
-def test_a_run_of_the_ladder_is_what_the_ladder_says(variant, seed, looks):
-    folder = ladder_folder(variant, seed)
-    record = records.read(folder)
-    config = record.config
-    assert Architecture.from_dict(config["architecture"]) == variant.architecture
-    assert Recipe.from_dict(config) == variant.recipe
-    assert config["seed"] == seed
+@pytest.mark.parametrize(("variant", "seed", "views"), ABLATION)
+def test_a_run_of_the_ablation_is_what_the_ablation_says(variant, seed, views):
+    name = f"{ablation.NAME}/{variant.name}/seed-{seed}"
+    record, config = ALL[name], ALL[name].config
+    assert config.architecture == variant.architecture
+    assert config.recipe == variant.recipe
+    assert config.seed == seed
     assert len(record.epochs) == variant.epochs
-    assert record.partial is None
-    assert record.source == "MNIST"
-    assert config["data"].get("all digits", False) == variant.all_digits
-    digits = 60_000 if variant.all_digits else 55_000
-    assert config["data"]["training digits"] == digits
-    assert record.metrics == records.METRICS, "the test digits were not watched"
-    results = {path.name for path in folder.glob("test*")}
-    assert results == {records.result_name(number) for number in looks}
+    assert config.data.train_on_all == variant.train_on_all
+    assert record.metrics == records.METRICS, "the test images were not watched"
+    errors = records.table("test_errors")
+    assert set(errors["views"][errors["run"] == name]) == set(views)
     assert {one["engine"] for one in record.sessions} == {REMOVED}
+    recorded = cli.parser().parse_args(shlex.split(record.command)[1:])
+    words = one_change.command(variant, seed, Path("runs") / name)
+    assert cli.parser().parse_args(words) == recorded
 
 
-def test_no_run_is_on_record_that_the_ladder_does_not_know():
-    """What was tried is told whole, the bad with the good."""
-    known = {ladder_folder(variant, seed) for variant, seed, _ in ablation.runs()}
-    found = {
-        path.parent
-        for path in (records.RECORDED / ablation.NAME).rglob(records.NAME)
+def test_no_run_is_on_record_that_the_ablation_does_not_know():
+    """All trials are told, the bad with the good."""
+    known = {
+        f"{ablation.NAME}/{variant.name}/seed-{seed}"
+        for variant, seed, _ in ablation.runs()
     }
-    assert found == known
+    assert {name for name in ALL if name.startswith(ablation.NAME)} == known
 
 
-def test_each_variant_of_the_ladder_was_chosen_on_validation():
+def test_each_variant_of_the_ablation_was_selected_on_validation():
     compared = 0
-    for rung in ablation.RUNGS:
-        if rung.tried:
-            best = ablation.tried(rung).index[0]
-            variants = {one.name: one for one in (rung.chosen, *rung.tried)}
-            # Of a rung that trains on all digits, its like that held some out.
-            like = variants[best].changed(
-                rung.chosen.name, all_digits=rung.chosen.all_digits
-            )
-            assert like == rung.chosen
-            assert not variants[best].all_digits
+    for step in ablation.STEPS:
+        if step.trials:
+            variants = {variant.name: variant for variant in step.trials}
+            best = variants[ablation.trials(step).index[0]]
+            assert not best.train_on_all
+            # Of a step that trains on all images, its like that held some out.
+            assert best.recipe == step.selected.recipe
+            assert best.architecture == step.selected.architecture
+            assert best.epochs == step.selected.epochs
             compared += 1
     assert compared >= 6
 
 
-def test_the_table_of_the_ladder_by_other_means():
-    """Each file read and counted by itself, and compared with the table; then the table with the page of the chapter."""
+def test_the_table_of_the_ablation_by_other_means():
+    """The lines of the files counted one by one and compared with the table; then the table with the chapter's page."""
+    lines = (records.RECORDED / "test_errors.csv").read_text().splitlines()
     table = ablation.table()
     before = None
-    for rung in ablation.RUNGS:
-        name, row = rung.chosen.name, table.loc[rung.change]
-        counts, held = [], []
+    for step in ablation.STEPS:
+        name, row = step.selected.name, table.loc[step.change]
+        counts, held_out = [], []
         for seed in range(5):
-            folder = records.RECORDED / "one-change" / name / f"seed-{seed}"
-            file = "test.json" if rung.looks == 1 else "test-16-looks.json"
-            test = json.loads((folder / file).read_text(encoding="utf-8"))
-            record = json.loads(
-                (folder / "record.json").read_text(encoding="utf-8")
-            )
-            counts.append(len(test["wrong"]))
-            held.append(100 - 100 * record["epochs"][-1]["val_accuracy"])
-            assert test["digits"] == 10_000
+            run = f"one-change/{name}/seed-{seed}"
+            start = f"{run},{step.views},"
+            counts.append(sum(line.startswith(start) for line in lines))
+            held_out.append(100 - 100 * ALL[run].epochs[-1]["val_accuracy"])
         assert row["test"] == pytest.approx(statistics.mean(counts) / 100)
         assert row["sd"] == pytest.approx(statistics.stdev(counts) / 100)
-        if not rung.chosen.all_digits:
-            assert row["validation"] == pytest.approx(statistics.mean(held))
+        if not step.selected.train_on_all:
+            assert row["validation"] == pytest.approx(statistics.mean(held_out))
         if before is not None:
             change = (statistics.mean(counts) - before) / 100
             assert row["change"] == pytest.approx(change)
@@ -314,30 +296,28 @@ def test_the_table_of_the_ladder_by_other_means():
         assert line.removeprefix(change).split() == shown
 
 
-def test_the_last_rung_errs_half_as_often_as_the_paper_with_the_articles_parameters():
-    for rung in ablation.RUNGS[-2:]:
-        assert rung.chosen == ablation.FINAL
-        assert ablation.wrong(rung).mean() <= 0.0045
+def test_the_last_step_errs_half_as_often_as_the_paper_with_the_articles_parameters():
+    for step in ablation.STEPS[-2:]:
+        assert step.selected == ablation.FINAL
+        assert ablation.misclassified(step).mean() <= 0.0045
     rows = arithmetic.table(ablation.FINAL.architecture)
     assert sum(row.params for row in rows) == 61_706
 
 
-@pytest.mark.skipif(
-    not os.environ.get("LENET5_MNIST", "").endswith(".npz"),
-    reason="needs MNIST: LENET5_MNIST names no file",
-)
-def test_the_best_network_makes_the_mistakes_on_record():
-    digits = data.load_digits(report=lambda line: None)
-    folder = ladder_folder(ablation.RUNGS[-1].chosen, 0)
-    model = loop.load_model(folder, checkpoint.LAST)
-    found = set(evaluation.evaluate(model, digits.test).mistakes.tolist())
-    recorded = evaluation.recorded_mistakes(folder)
-    assert len(found ^ set(recorded["position"])) <= 2
+def test_the_default_network_is_the_ablations_last():
+    assert f"{ablation.NAME}/{ablation.FINAL.name}/seed-0" == records.DEFAULT_RUN
 
 
-def test_an_unknown_experiment_is_refused():
-    with pytest.raises(
-        RecordError,
-        match="no recorded experiment 'vgg'; expected one of lenet5-1998-distorted, lenet5-1998-plain",
-    ):
+def test_the_recorded_speedrun_is_of_the_librarys_recipes():
+    text = (records.RECORDED / "speedrun.json").read_text(encoding="utf-8")
+    recorded = json.loads(text)["recipes"]
+    assert set(recorded) == set(RECIPES)
+    for name, chosen in RECIPES.items():
+        expected = {"epochs": chosen.epochs, **chosen.recipe.to_dict()}
+        assert expected.items() <= recorded[name].items()
+
+
+def test_an_unknown_experiment_is_refused_with_those_that_are_known():
+    with pytest.raises(RecordError, match="'vgg'") as refused:
         records.recorded("vgg")
+    assert "lenet5-1998-distorted, lenet5-1998-plain" in str(refused.value)

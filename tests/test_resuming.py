@@ -14,7 +14,7 @@ from lenet5lib.training import loop
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     return resuming.kept_and_lost(
-        small.splits().small(100, 20), tmp_path_factory.mktemp("ways") / "new"
+        small.splits().limit(100, 20), tmp_path_factory.mktemp("ways") / "new"
     )
 
 
@@ -37,7 +37,7 @@ def test_what_keras_says_it_keeps_is_found_kept(table):
 
 def test_without_a_stop_nothing_would_be_lost(tmp_path):
     """The order and the end differ for no other reason than the stop: two trainings that run through are equal."""
-    splits = small.splits().small(100, 20)
+    splits = small.splits().limit(100, 20)
     runs = [resuming._Fit(splits, tmp_path) for _ in range(2)]
     losses = [run.run() for run in runs]
     assert losses[0] == losses[1]

@@ -344,10 +344,10 @@ def test_the_two_forms_differ_in_input_c1_and_c5_only():
 
 def test_what_is_none_or_usual_is_left_out_of_the_plain_values():
     values = LENET5.to_dict()
-    assert "scale" not in values
+    assert "pixel_range" not in values
     assert not [entry for entry in values["layers"] if None in entry.values()]
     assert set(values["layers"][1]) == {"kind", "name", "mode", "size", "padding"}
-    assert LENET5_1998.to_dict()["scale"] == [-0.1, 1.175]
+    assert LENET5_1998.to_dict()["pixel_range"] == [-0.1, 1.175]
     assert LENET5_1998.to_dict()["layers"][2]["table"] == [
         list(row) for row in TABLE_I
     ]
@@ -414,14 +414,11 @@ def test_a_rate_of_dropout_that_is_no_share_is_refused(rate):
 
 
 @pytest.mark.parametrize(
-    "scale", [(1, 0), (0, 0), (0,), (0, 1, 2), 5, (0, "1"), (0, float("inf"))]
+    "pair", [(1, 0), (0, 0), (0,), (0, 1, 2), 5, (0, "1"), (0, float("inf"))]
 )
-def test_a_wrong_scale_is_refused(scale):
-    expected = (
-        f"scale is {scale!r}; expected the value of background and a larger one of ink. "
-        "The usual scale is (0.0, 1.0)."
-    )
-    assert message(Architecture, "net", (8, 8, 1), (), scale) == expected
+def test_a_wrong_pixel_range_is_refused(pair):
+    text = message(Architecture, "net", (8, 8, 1), (), pair)
+    assert text.startswith(f"pixel_range is {pair!r}; ")
 
 
 def test_subsampling_steps_by_its_size():
@@ -445,7 +442,7 @@ def test_table_one_is_the_papers():
 
 def test_the_network_of_1998_squashes_up_to_f6_and_measures_distances_after_it():
     assert LENET5_1998.input_shape == (32, 32, 1)
-    assert LENET5_1998.scale == (-0.1, 1.175)
+    assert LENET5_1998.pixel_range == (-0.1, 1.175)
     assert [layer.name for layer in LENET5_1998.layers] == [
         layer.name for layer in LENET5_32.layers
     ]

@@ -1,4 +1,4 @@
-"""Maps that start alike: what makes them differ, and what does not."""
+"""Maps with equal initial weights: what makes them differ, and what does not."""
 
 import keras
 import numpy as np
@@ -21,33 +21,33 @@ CASES = {
 }
 
 
-def alike(table):
+def equalized(table):
     model = models.build(LENET5_1998.change("C3", table=table))
-    symmetry.start_alike(model)
+    symmetry.equalize_maps(model)
     return model
 
 
 @pytest.mark.parametrize(("table", "distinct"), CASES.values(), ids=CASES)
 def test_maps_are_as_many_as_the_rows_of_the_table_that_differ(table, distinct):
-    model = alike(table)
-    assert symmetry.distinct_maps(model, INPUTS) == distinct
+    model = equalized(table)
+    assert symmetry.num_distinct_maps(model, INPUTS) == distinct
     loss = losses.for_keras(losses.MaximumAPosteriori())
     model.compile(keras.optimizers.SGD(0.001), loss)
     before = model.get_layer("C3").get_weights()[0]
     for _ in range(3):
         model.train_on_batch(INPUTS, LABELS)
     assert not np.array_equal(model.get_layer("C3").get_weights()[0], before)
-    assert symmetry.distinct_maps(model, INPUTS) == distinct
+    assert symmetry.num_distinct_maps(model, INPUTS) == distinct
 
 
 @pytest.mark.parametrize("table", [None, TABLE_I], ids=["all joined", "Table I"])
 def test_maps_that_start_at_random_differ(table):
     model = models.build(LENET5_1998.change("C3", table=table))
-    assert symmetry.distinct_maps(model, INPUTS) == 16
+    assert symmetry.num_distinct_maps(model, INPUTS) == 16
 
 
-def test_start_alike_leaves_one_kernel_one_coefficient_and_no_other_layer_changed():
-    model, untouched = alike(TABLE_I), models.build(LENET5_1998)
+def test_equalizing_leaves_one_kernel_one_coefficient_and_no_other_layer_changed():
+    model, untouched = equalized(TABLE_I), models.build(LENET5_1998)
     kernel = model.get_layer("C3").get_weights()[0]
     first = untouched.get_layer("C3").get_weights()[0][:, :, 0]
     assert all(np.array_equal(kernel[:, :, n], first) for n in range(60))
@@ -62,7 +62,7 @@ def test_start_alike_leaves_one_kernel_one_coefficient_and_no_other_layer_change
             np.testing.assert_array_equal(a, b)
 
 
-def test_distinct_maps_counts_to_within_the_tolerance():
-    model = alike(TABLE_I)
-    assert symmetry.distinct_maps(model, INPUTS, tolerance=1e9) == 1
-    assert symmetry.distinct_maps(model, INPUTS, "C1") == 6
+def test_maps_are_counted_to_within_the_tolerance():
+    model = equalized(TABLE_I)
+    assert symmetry.num_distinct_maps(model, INPUTS, tolerance=1e9) == 1
+    assert symmetry.num_distinct_maps(model, INPUTS, "C1") == 6

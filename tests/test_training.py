@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 import json
 import math
 import signal
@@ -20,8 +21,10 @@ from lenet5lib import data, evaluation, files, models, records
 from lenet5lib.loops import compiled
 from lenet5lib.spec import LENET5, LENET5_32, LENET5_1998, Dropout
 from lenet5lib.training import checkpoint, loop, losses
+from lenet5lib.training import folder as run_folder
 from lenet5lib.training.checkpoint import BEST, LAST, PREVIOUS
-from lenet5lib.training.loop import RunError
+from lenet5lib.training.engine import ENGINES, Engine
+from lenet5lib.training.folder import RunError
 from lenet5lib.training.recipe import Distortion, Recipe
 from lenet5lib.training.schedules import (
     OneCycle,
@@ -67,6 +70,39 @@ def folder(whole, tmp_path) -> Path:
     for file in whole.run_dir.iterdir():
         (path / file.name).write_bytes(file.read_bytes())
     return path
+
+
+MAKE_ENGINE = loop.make_engine
+
+
+def on_steps(monkeypatch, before=lambda batches: None, after=lambda engine: None):
+    """Let training call a function before each execution of steps, and one after it."""
+
+    def make_engine(*arguments):
+        engine = MAKE_ENGINE(*arguments)
+        train_steps = engine.train_steps
+
+        def watched(batches, learning_rates):
+            before(batches)
+            result = train_steps(batches, learning_rates)
+            after(engine)
+            return result
+
+        engine.train_steps = watched
+        return engine
+
+    monkeypatch.setattr(loop, "make_engine", make_engine)
+
+
+def interrupt(monkeypatch, execution: int, number=signal.SIGINT) -> None:
+    """Let a signal arrive in each training's execution of this number, counted from 1."""
+    count = itertools.count(1)
+
+    def raise_signal(batches):
+        if next(count) == execution:
+            signal.raise_signal(number)
+
+    on_steps(monkeypatch, before=raise_signal)
 
 
 def values(variables) -> list[bytes]:
@@ -171,7 +207,7 @@ def numpy_losses(
 
 
 def test_the_first_step_has_the_loss_and_the_hits_that_numpy_computes(tmp_path):
-    splits = small.splits().small(12, 10)
+    splits = small.splits().limit(12, 10)
     losses, right = numpy_losses(splits, np.arange(12))
     first = train(tmp_path, 1, splits=splits, batch_size=12).record.epochs[0]
     assert first["loss"] == pytest.approx(losses.mean(), rel=1e-5)
@@ -180,7 +216,7 @@ def test_the_first_step_has_the_loss_and_the_hits_that_numpy_computes(tmp_path):
 
 def test_a_partial_last_batch_counts_by_its_digits(tmp_path):
     """With a learning rate too small to move a weight, an epoch's metrics are those of the initial weights."""
-    splits = small.splits().small(11, 10)
+    splits = small.splits().limit(11, 10)
     losses, right = numpy_losses(splits, np.arange(11))
     run = train(tmp_path, 1, splits=splits, batch_size=4, learning_rate=1e-30)
     assert run.record.epochs[0]["loss"] == pytest.approx(losses.mean(), rel=1e-5)
@@ -189,24 +225,15 @@ def test_a_partial_last_batch_counts_by_its_digits(tmp_path):
 
 
 def test_a_batch_larger_than_the_set_is_one_step(tmp_path):
-    run = train(tmp_path, 2, splits=small.splits().small(11, 10), batch_size=500)
+    run = train(tmp_path, 2, splits=small.splits().limit(11, 10), batch_size=500)
     assert int(run.model.optimizer.iterations) == 2
 
 
 def test_an_epoch_takes_each_digit_once_in_its_order(tmp_path, monkeypatch):
     taken = []
-
-    class Spy(loop._Loop):
-        def __init__(self, *args):
-            super().__init__(*args)
-            steps = self.steps
-            self.steps = lambda batches, rates: (
-                taken.append(batches) or steps(batches, rates)
-            )
-
-    monkeypatch.setattr(loop, "_Loop", Spy)
-    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 4)
-    train(tmp_path, 1, splits=small.splits().small(53, 10), batch_size=5, seed=3)
+    on_steps(monkeypatch, before=taken.append)
+    monkeypatch.setattr(Engine, "steps_per_execution", 4)
+    train(tmp_path, 1, splits=small.splits().limit(53, 10), batch_size=5, seed=3)
     # The last step takes what is left; −1 fills it up.
     assert [batches.shape for batches in taken] == [(4, 5), (4, 5), (3, 5)]
     order = np.concatenate([batches.ravel() for batches in taken])
@@ -254,7 +281,9 @@ def scripted(monkeypatch):
 
     def script(*losses: float) -> None:
         left = list(losses)
-        monkeypatch.setattr(loop, "_measures", lambda *_: (left.pop(0), 0.5))
+        monkeypatch.setattr(
+            loop, "mean_loss_and_accuracy", lambda *_: (left.pop(0), 0.5)
+        )
 
     return script
 
@@ -282,7 +311,7 @@ def test_a_resumed_session_does_not_overwrite_better_weights(scripted, tmp_path)
 @pytest.mark.parametrize("epochs", [5, 3, 1])
 def test_a_finished_run_returns_at_once(folder, whole, epochs, monkeypatch):
     before, said = contents(folder), []
-    monkeypatch.setattr(loop, "_Loop", None)
+    monkeypatch.setattr(loop._Loop, "run_epoch", None)
     run = train(folder, epochs, report=said.append)
     assert contents(folder) == before
     assert run.record == whole.record
@@ -329,17 +358,17 @@ def other_digits() -> data.Splits:
         data.Digits(images, splits.train.labels),
         splits.validation,
         splits.test,
-        splits.source,
+        splits.dataset_name,
     )
 
 
 @pytest.mark.parametrize(
     ("changed", "lines"),
     [
-        ({"batch_size": 16}, ["batch_size: 32 in the folder, 16 asked for"]),
+        ({"batch_size": 16}, ["recipe.batch_size: 32 in the folder, 16 asked for"]),
         (
             {"learning_rate": 0.01},
-            ["learning_rate: 0.001 in the folder, 0.01 asked for"],
+            ["recipe.learning_rate: 0.001 in the folder, 0.01 asked for"],
         ),
         ({"seed": 4}, ["seed: 0 in the folder, 4 asked for"]),
         (
@@ -361,19 +390,19 @@ def other_digits() -> data.Splits:
                 "architecture.input_shape: [28, 28, 1] in the folder, [32, 32, 1] asked for",
             ],
         ),
-        ({"splits": other_digits}, ["data.digest: "]),
+        ({"splits": other_digits}, ["data.checksum: "]),
         (
-            {"splits": lambda: small.splits().small(100, 20)},
+            {"splits": lambda: small.splits().limit(100, 20)},
             [
-                "data.source: the file small.npz in the folder, the first 100 training digits of the file small.npz",
-                "data.training digits: 550 in the folder, 100 asked for",
-                "data.validation digits: 50 in the folder, 20 asked for",
+                "data.dataset_name: the file small.npz in the folder, the first 100 training images of the file small.npz",
+                "data.num_train: 550 in the folder, 100 asked for",
+                "data.num_validation: 50 in the folder, 20 asked for",
             ],
         ),
         (
             {"seed": 4, "batch_size": 16},
             [
-                "batch_size: 32 in the folder, 16 asked for",
+                "recipe.batch_size: 32 in the folder, 16 asked for",
                 "seed: 0 in the folder, 4",
             ],
         ),
@@ -390,14 +419,11 @@ def test_another_configuration_is_refused_and_each_difference_named(
     with pytest.raises(RunError) as refused:
         train(folder, 9, **options)
     text = str(refused.value)
-    assert text.startswith(f"{folder} holds a run of another configuration. ")
+    assert str(folder) in text
     for line in lines:
         assert line in text
     assert text.count(" in the folder, ") >= len(lines)
-    assert (
-        "Use the run's own values, name another folder, or start anew with --no-resume"
-        in text
-    )
+    assert "--no-resume" in text
     assert contents(folder) == before
 
 
@@ -407,14 +433,14 @@ def test_only_what_differs_is_named(folder):
     assert str(refused.value).count(" in the folder, ") == 1
 
 
-def test_architectures_of_other_layers_are_named_by_their_layers():
-    kept, asked = LENET5.to_dict(), LENET5_32.to_dict()
-    asked["layers"] = asked["layers"][:3]
-    line = loop.differences({"architecture": kept}, {"architecture": asked})[-1]
-    assert (
-        line
-        == "architecture.layers: C1, S2, C3, S4, Flatten, C5, F6, Output in the folder, C1, S2, C3 asked for"
+def test_architectures_of_other_layers_are_named_by_their_layers(folder):
+    shorter = dataclasses.replace(RELU, layers=RELU.layers[:1] + RELU.layers[4:])
+    with pytest.raises(RunError) as refused:
+        train(folder, 9, architecture=shorter)
+    line = (
+        "C1, S2, C3, S4, Flatten, C5, F6, Output in the folder, C1, Flatten, C5, F6"
     )
+    assert line in str(refused.value)
 
 
 def test_numpy_numbers_are_taken_for_numbers(tmp_path, folder, whole):
@@ -487,7 +513,7 @@ def test_starting_anew_moves_even_a_part_of_a_run_aside(folder, name):
         if path.name != name:
             path.unlink()
     before = contents(folder)
-    loop._move_aside(folder, lambda line: None)
+    run_folder.move_aside(folder, lambda line: None)
     assert contents(folder.with_name("run.1")) == before
     assert not folder.exists()
 
@@ -582,8 +608,8 @@ def test_better_best_weights_than_the_record_knows_are_kept(folder):
     """The best weights may be an epoch ahead of a checkpoint that was fallen back to."""
     kept = checkpoint.read_record(folder / BEST)
     kept.best = {"epoch": 6, "val_loss": 0.001}
-    model = loop.load_model(folder)
-    checkpoint.save(model, kept, folder / BEST, with_optimizer=False)
+    model = checkpoint.load_model(folder)
+    small.save(model, kept, folder / BEST, with_optimizer=False)
     before = (folder / BEST).read_bytes()
     assert train(folder, 7).record.best == {"epoch": 6, "val_loss": 0.001}
     assert (folder / BEST).read_bytes() == before
@@ -613,13 +639,12 @@ def test_times_to_save_that_make_no_sense_are_refused(tmp_path, options, text):
 
 
 def test_a_part_of_an_epoch_of_another_rhythm_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 2)
-    monkeypatch.setattr(loop, "_Loop", Interrupted)
-    monkeypatch.setattr(Interrupted, "after", 1)
+    monkeypatch.setattr(Engine, "steps_per_execution", 2)
+    interrupt(monkeypatch, 1)
     with pytest.raises(loop.Stopped):
         train(tmp_path, 1)
     monkeypatch.undo()
-    with pytest.raises(RunError, match="takes 2 steps a call, this one takes 100"):
+    with pytest.raises(RunError, match="2 steps per execution, this one has 100"):
         train(tmp_path, 1)
 
 
@@ -629,8 +654,8 @@ def test_handlers_are_put_back_and_an_ignored_signal_stays_ignored():
     try:
         with loop.Stop() as stop:
             signal.raise_signal(signal.SIGTERM)
-            assert stop.asked is None
-            assert signal.getsignal(signal.SIGINT) == stop._hear
+            assert stop.requested is None
+            assert signal.getsignal(signal.SIGINT) == stop._handle_signal
         assert signal.getsignal(signal.SIGINT) == interrupt
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
     finally:
@@ -646,52 +671,30 @@ def test_what_a_dead_process_left_is_cleaned_and_nothing_else(folder):
     assert small.leftovers(folder) == set(foreign)
 
 
-class Interrupted(loop._Loop):
-    """A loop in which a signal arrives after a number of calls of two steps."""
-
-    after, number = 0, signal.SIGINT
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        steps, self.calls = self.steps, 0
-
-        def take(*call):
-            self.calls += 1
-            if self.calls == type(self).after:
-                signal.raise_signal(type(self).number)
-            return steps(*call)
-
-        self.steps = take
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_end_is_the_same(
     tmp_path, monkeypatch, number
 ):
-    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 2)
+    monkeypatch.setattr(Engine, "steps_per_execution", 2)
     train(tmp_path / "whole", 3)
-    monkeypatch.setattr(loop, "_Loop", Interrupted)
-    monkeypatch.setattr(Interrupted, "number", number)
     # An epoch is 18 steps, 9 calls: in the first, at the end of it, in the second, at the end of the last.
     for after, place in (
         (4, "in epoch 1 after 8 steps"),
         (5, "in epoch 1 after 18 steps"),
         (3, "in epoch 2 after 6 steps"),
     ):
-        monkeypatch.setattr(Interrupted, "after", after)
+        interrupt(monkeypatch, after, number)
         with pytest.raises(loop.Stopped) as stopped:
             train(tmp_path / "parts", 3)
         name = signal.Signals(number).name
-        assert str(stopped.value) == (
-            f"Stopped by {name} {place}, and saved. The same command goes on from there."
-        )
+        assert f"{name} {place}, and saved" in str(stopped.value)
         assert stopped.value.signal == number
     said = []
-    monkeypatch.setattr(Interrupted, "after", 0)
+    interrupt(monkeypatch, 0)
     run = train(tmp_path / "parts", 3, report=said.append)
     assert said[0] == f"Resuming {tmp_path / 'parts'} in epoch 2 after 6 steps."
     small.assert_same_run(tmp_path / "parts", tmp_path / "whole")
-    assert run.record.partial is None
+    assert run.record.unfinished_epoch is None
     starts = [(s["after_epoch"], s["after_steps"]) for s in run.record.sessions]
     assert starts == [(0, 0), (0, 8), (0, 18), (1, 6)]
     assert signal.getsignal(number) not in (None, signal.SIG_IGN)
@@ -702,7 +705,7 @@ def test_a_sigterm_after_another_signal_does_not_keep_training_from_saving(first
     with loop.Stop() as stop:
         signal.raise_signal(first)
         signal.raise_signal(signal.SIGTERM)
-        assert stop.asked == first
+        assert stop.requested == first
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
@@ -710,7 +713,7 @@ def test_a_sigterm_after_another_signal_does_not_keep_training_from_saving(first
 def test_a_second_interrupt_ends_at_once():
     with loop.Stop() as stop:
         signal.raise_signal(signal.SIGINT)
-        assert stop.asked == signal.SIGINT
+        assert stop.requested == signal.SIGINT
         with pytest.raises(KeyboardInterrupt) as ended:
             signal.raise_signal(signal.SIGINT)
     assert not isinstance(ended.value, loop.Stopped)
@@ -728,19 +731,20 @@ def test_a_second_interrupt_ends_at_once():
 def test_saves_within_an_epoch_change_nothing(
     tmp_path, monkeypatch, options, saves
 ):
-    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 2)
-    count, save = [], loop._save_last
+    monkeypatch.setattr(Engine, "steps_per_execution", 2)
+    count, save = [], run_folder.save_last
     monkeypatch.setattr(
-        loop,
-        "_save_last",
-        lambda model, record, *rest: (
-            count.append(record.partial is not None) or save(model, record, *rest)
+        run_folder,
+        "save_last",
+        lambda engine, record, run_dir: (
+            count.append(record.unfinished_epoch is not None)
+            or save(engine, record, run_dir)
         ),
     )
     train(tmp_path / "one", 1, **options)
     assert sum(count) == saves
     monkeypatch.undo()
-    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 2)
+    monkeypatch.setattr(Engine, "steps_per_execution", 2)
     train(tmp_path / "other", 1)
     small.assert_same_run(tmp_path / "one", tmp_path / "other")
 
@@ -776,15 +780,14 @@ def test_a_run_stopped_within_epochs_ends_the_same_with_any_recipe(
     tmp_path, monkeypatch, case
 ):
     architecture, recipe, engine = case
-    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 2)
+    monkeypatch.setattr(Engine, "steps_per_execution", 2)
     common = {"architecture": architecture, "recipe": recipe, "engine": engine}
     train(tmp_path / "whole", 3, **common)
-    monkeypatch.setattr(loop, "_Loop", Interrupted)
-    for after in (4, 7, 8):
-        monkeypatch.setattr(Interrupted, "after", after)
+    for execution in (4, 7, 8):
+        interrupt(monkeypatch, execution)
         with pytest.raises(loop.Stopped):
             train(tmp_path / "parts", 3, **common)
-    monkeypatch.setattr(Interrupted, "after", 0)
+    interrupt(monkeypatch, 0)
     train(tmp_path / "parts", 3, **common)
     small.assert_same_run(tmp_path / "parts", tmp_path / "whole")
     # And it is another training than the usual one: the recipe has been followed.
@@ -802,18 +805,17 @@ def test_the_network_and_the_optimizer_of_1998_resume_exactly(
     tmp_path, monkeypatch
 ):
     """Stopped at the end of an epoch and within one: the second derivatives are estimated anew, or in the checkpoint."""
-    splits = small.splits().small(200, 20)
+    splits = small.splits().limit(200, 20)
     options = {"architecture": LENET5_1998, "splits": splits, "recipe": PAPERS}
-    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 4)
+    monkeypatch.setattr(Engine, "steps_per_execution", 4)
     train(tmp_path / "whole", 3, **options)
     train(tmp_path / "parts", 1, **options)
-    monkeypatch.setattr(loop, "_Loop", Interrupted)
-    monkeypatch.setattr(Interrupted, "after", 2)
+    interrupt(monkeypatch, 2)
     with pytest.raises(loop.Stopped):
         train(tmp_path / "parts", 3, **options)
-    monkeypatch.setattr(Interrupted, "after", 0)
+    interrupt(monkeypatch, 0)
     run = train(tmp_path / "parts", 3, **options)
-    whole = loop.load_model(tmp_path / "whole", LAST)
+    whole = checkpoint.load_model(tmp_path / "whole", LAST)
     assert values(run.model.variables) == values(whole.variables)
     assert small.metrics(records.read(tmp_path / "parts")) == small.metrics(
         records.read(tmp_path / "whole")
@@ -867,21 +869,8 @@ def test_a_loss_that_does_not_fit_the_output_is_refused(
 
 def note_after_each_step(monkeypatch, notes, look):
     """Let training take its steps one by one, and append what `look` sees of the model after each."""
-    monkeypatch.setattr(loop, "STEPS_PER_EXECUTION", 1)
-
-    class Spy(loop._Loop):
-        def __init__(self, engine, *args):
-            super().__init__(engine, *args)
-            steps = self.steps
-
-            def take(*call):
-                made = steps(*call)
-                notes.append(look(engine.model()))
-                return made
-
-            self.steps = take
-
-    monkeypatch.setattr(loop, "_Loop", Spy)
+    monkeypatch.setattr(Engine, "steps_per_execution", 1)
+    on_steps(monkeypatch, after=lambda engine: notes.append(look(engine.model())))
 
 
 @pytest.mark.parametrize("name", ["one cycle, weight decay", "stairs", "plateau"])
@@ -930,17 +919,17 @@ def values_by_name(model: keras.Model) -> dict[str, np.ndarray]:
             {"learning_rate": OneCycle(0.001, 3)},
             "learning_rate: 0.001 in the folder",
         ),
-        ({"weight_decay": 0.1}, "weight_decay: None in the folder, 0.1 asked for"),
+        ({"weight_decay": 0.1}, "weight_decay: 0.0 in the folder, 0.1 asked for"),
         ({"distortion": MOVED}, "distortion: None in the folder"),
-        ({"initial": "he"}, "initial: None in the folder, he asked for"),
+        (
+            {"kernel_initializer": "he"},
+            "kernel_initializer: None in the folder, he asked for",
+        ),
         (
             {"label_smoothing": 0.1},
-            "label_smoothing: None in the folder, 0.1 asked for",
+            "label_smoothing: 0.0 in the folder, 0.1 asked for",
         ),
-        (
-            {"ema_decay": 0.99},
-            "ema_decay: None in the folder, 0.99 asked for",
-        ),
+        ({"ema_decay": 0.99}, "ema_decay: 0.0 in the folder, 0.99 asked for"),
     ],
 )
 def test_another_recipe_is_refused_by_name(folder, changes, named):
@@ -1009,7 +998,7 @@ def test_validation_and_the_best_weights_are_of_the_average(averages):
     assert values(best.weights) == values(runs[lowest].model.weights)
     kept = sorted(w.tobytes() for w in raw(folder / BEST).values())
     assert kept == sorted(values(best.weights))
-    assert "optimizer" not in checkpoint.parts(folder / BEST)
+    assert checkpoint.contents(folder / BEST).loc["optimizer", "arrays"] == 0
 
 
 def test_the_best_average_may_be_of_an_earlier_epoch(scripted, tmp_path):
@@ -1024,7 +1013,7 @@ def test_the_best_average_may_be_of_an_earlier_epoch(scripted, tmp_path):
 def test_the_last_weights_are_loaded_as_the_run_returned_them(averages, tmp_path):
     folder, runs = averages
     given = values(runs[-1].model.weights)
-    assert values(loop.load_model(folder, LAST).weights) == given
+    assert values(checkpoint.load_model(folder, LAST).weights) == given
     own = sorted(w.tobytes() for w in raw(folder / LAST).values())
     assert own != sorted(given)
     before = contents(folder)
@@ -1032,10 +1021,10 @@ def test_the_last_weights_are_loaded_as_the_run_returned_them(averages, tmp_path
     assert values(again.model.weights) == given
     assert contents(folder) == before
     # Saved alone, they are averaged already, and are not averaged again.
-    checkpoint.save(
+    small.save(
         runs[-1].model, runs[-1].record, tmp_path / LAST, with_optimizer=False
     )
-    assert values(loop.load_model(tmp_path, LAST).weights) == given
+    assert values(checkpoint.load_model(tmp_path, LAST).weights) == given
 
 
 def test_a_resumed_average_is_that_of_one_go(averages, tmp_path):
@@ -1046,7 +1035,7 @@ def test_a_resumed_average_is_that_of_one_go(averages, tmp_path):
     assert values(whole.model.weights) == values(runs[-1].model.weights)
 
 
-@pytest.mark.parametrize("engine", loop.ENGINES)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_the_average_is_the_same_by_both_engines_but_for_rounding(
     averages, tmp_path, engine
 ):
@@ -1073,7 +1062,7 @@ def test_the_training_loss_is_smoothed_and_the_validation_loss_is_not(
     tmp_path, smoothing
 ):
     """With a rate too small to move a weight, both are those of the initial weights."""
-    splits = small.splits().small(11, 10)
+    splits = small.splits().limit(11, 10)
     run = train(
         tmp_path,
         1,
@@ -1099,7 +1088,7 @@ def test_initial_weights_are_those_of_the_recipe(tmp_path):
     expected = models.build(RELU, 0, "he")
     for one, other in zip(he.model.weights, expected.weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-20)
-    assert records.read(tmp_path).config["initial"] == "he"
+    assert records.read(tmp_path).config.recipe.kernel_initializer == "he"
 
 
 @pytest.mark.parametrize(
@@ -1107,11 +1096,11 @@ def test_initial_weights_are_those_of_the_recipe(tmp_path):
     [
         (
             {"architecture": LENET5_1998, "label_smoothing": 0.1},
-            "label_smoothing is 0.1, but maximum a posteriori has none; expected 0",
+            r"label_smoothing is 0\.1, but maximum a posteriori has none",
         ),
         (
             {"ema_decay": 1},
-            "ema_decay is 1; expected a number from 0 to below 1",
+            "ema_decay is 1;",
         ),
     ],
 )
@@ -1123,35 +1112,35 @@ def test_a_recipe_that_cannot_be_followed_leaves_no_folder(tmp_path, changes, te
 
 def test_the_configuration_is_what_a_run_records(whole, averages):
     splits = small.splits()
-    assert whole.record.config == json.loads(
-        json.dumps(loop.configuration(RELU, splits, Recipe(), 0))
-    )
+    assert whole.record.config == loop.configuration(RELU, splits, Recipe(), 0)
     recipe = Recipe(64, 0.01, ema_decay=0.8)
     asked = loop.configuration(RELU, splits, recipe, 0)
-    assert loop.conflicts(averages[1][-1].record.config, asked) == []
-    assert loop.conflicts(whole.record.config, asked) == [
-        "batch_size: 32 in the folder, 64 asked for",
-        "learning_rate: 0.001 in the folder, 0.01 asked for",
-        "ema_decay: None in the folder, 0.8 asked for",
+    assert run_folder.conflicts(averages[1][-1].record.config, asked) == []
+    assert run_folder.conflicts(whole.record.config, asked) == [
+        "recipe.batch_size: 32 in the folder, 64 asked for",
+        "recipe.learning_rate: 0.001 in the folder, 0.01 asked for",
+        "recipe.ema_decay: 0.0 in the folder, 0.8 asked for",
     ]
 
 
-def test_another_name_of_the_digits_is_a_conflict_only_beside_another():
-    kept = {"seed": 0, "data": {"source": "a", "digest": "00"}}
-    renamed = {"seed": 0, "data": {"source": "b", "digest": "00"}}
-    assert loop.conflicts(kept, renamed) == []
-    assert loop.differences(kept, renamed) != []
-    assert loop.conflicts(kept, renamed | {"seed": 1}) == [
+def test_the_same_data_under_a_different_name_is_named_only_beside_a_conflict(
+    whole,
+):
+    kept = whole.record.config
+    data_info = dataclasses.replace(kept.data, dataset_name="b")
+    renamed = dataclasses.replace(kept, data=data_info)
+    assert run_folder.conflicts(kept, renamed) == []
+    assert run_folder.conflicts(kept, dataclasses.replace(renamed, seed=1)) == [
         "seed: 0 in the folder, 1 asked for",
-        "data.source: a in the folder, b asked for",
+        "data.dataset_name: the file small.npz in the folder, b asked for",
     ]
 
 
 def test_the_weights_to_use_are_the_best_unless_all_digits_were_trained_on(whole):
-    assert loop.weights_to_use(whole.record) == BEST
-    every = data.all_digits(small.dataset())
+    assert whole.record.weights_name == BEST
+    every = data.split(small.dataset(), train_on_all=True)
     config = loop.configuration(RELU, every, Recipe(), 0)
-    assert loop.weights_to_use(records.Record(config)) == LAST
+    assert records.Record(config).weights_name == LAST
 
 
 def test_the_test_digits_are_watched_only_where_asked(tmp_path, whole):
@@ -1166,7 +1155,7 @@ def test_the_test_digits_are_watched_only_where_asked(tmp_path, whole):
         small.metrics(watched.record), small.metrics(whole.record), strict=False
     ):
         assert {**mine, **theirs} == mine  # Nothing else has changed.
-    with pytest.raises(RunError, match="watched test digits"):
+    with pytest.raises(RunError, match="test_checksum: "):
         train(tmp_path, 3)
 
 
@@ -1185,10 +1174,8 @@ def test_a_second_process_is_refused_and_a_dead_ones_lock_is_not(tmp_path):
     for resume in (True, False):
         with pytest.raises(files.LockedError) as refused:
             train(tmp_path, 1, resume=resume)
-        assert str(refused.value) == (
-            f"{tmp_path} is being trained by another process, number {holder.pid}. Wait for it, stop it, or name "
-            "another folder."
-        )
+        assert str(tmp_path) in str(refused.value)
+        assert f" {holder.pid}." in str(refused.value)
     holder.kill()
     holder.communicate()
     assert (tmp_path / files.LOCK).exists()
@@ -1208,15 +1195,14 @@ def test_the_record_says_what_was_trained_on_what_and_with_what(whole):
     values = json.loads((whole.run_dir / records.NAME).read_text(encoding="utf-8"))
     splits = small.splits()
     assert values["config"] == {
-        "architecture": RELU.to_dict() | {"input_shape": [28, 28, 1]},
-        "batch_size": 32,
-        "learning_rate": 0.001,
+        "architecture": RELU.to_dict(),
+        "recipe": {},
         "seed": 0,
         "data": {
-            "source": "the file small.npz",
-            "training digits": 550,
-            "validation digits": 50,
-            "digest": data.digest(splits.train, splits.validation),
+            "dataset_name": "the file small.npz",
+            "checksum": data.checksum(splits.train, splits.validation),
+            "num_train": 550,
+            "num_validation": 50,
         },
     }
     for number, epoch in enumerate(values["epochs"], 1):
@@ -1253,13 +1239,14 @@ def test_history_is_a_table_of_the_metrics(whole):
     assert table.index.tolist() == [1, 2, 3, 4, 5]
     assert table.index.name == "epoch"
     assert table["val_loss"].tolist() == whole.record.column("val_loss")
-    pd.testing.assert_frame_equal(
-        loop.history_table(records.read(whole.run_dir)), table
-    )
+    pd.testing.assert_frame_equal(records.read(whole.run_dir).history(), table)
 
 
 def test_load_model_builds_what_was_trained(folder, whole):
-    best, last = loop.load_model(folder), loop.load_model(str(folder), LAST)
+    best, last = (
+        checkpoint.load_model(folder),
+        checkpoint.load_model(str(folder), LAST),
+    )
     assert values(last.weights) == values(whole.model.weights)
     assert values(best.weights) == values(whole.best_model().weights)
     assert best.get_layer("C1").activation is keras.activations.relu
@@ -1269,7 +1256,7 @@ def test_load_model_builds_what_was_trained(folder, whole):
     ).all()
     (folder / BEST).unlink()
     with pytest.raises(checkpoint.CheckpointError, match="no checkpoint at"):
-        loop.load_model(folder)
+        checkpoint.load_model(folder)
 
 
 def test_the_32_pixel_form_trains_too(tmp_path):
@@ -1294,7 +1281,7 @@ def test_a_record_without_its_checkpoint_is_not_overwritten(tmp_path):
 
 def test_the_same_digits_under_another_name_are_the_same_run(tmp_path):
     train(tmp_path, 1)
-    renamed = dataclasses.replace(small.splits(), source="the file copy.npz")
+    renamed = dataclasses.replace(small.splits(), dataset_name="the file copy.npz")
     assert len(train(tmp_path, 2, splits=renamed).record.epochs) == 2
 
 
@@ -1321,7 +1308,7 @@ def test_the_optimizer_of_1998_is_trained_by_keras_and_refused_by_the_loops(
     tmp_path,
 ):
     options = {"architecture": LENET5_1998, "recipe": PAPERS}
-    options["splits"] = small.splits().small(60, 20)
+    options["splits"] = small.splits().limit(60, 20)
     run = train(tmp_path / "run", 1, **options)
     assert run.record.sessions[0]["engine"] == "keras"
     with pytest.raises(ValueError, match="optimizer is 'levenberg-marquardt'"):
@@ -1337,7 +1324,7 @@ def test_without_numba_keras_trains_and_predicts_and_a_line_says_so(
     compiled.say_missing.cache_clear()
     run = train(tmp_path / "run", 1, engine=engine)
     assert run.record.sessions[0]["engine"] == "keras"
-    assert isinstance(loop.load(tmp_path / "run"), keras.Model)
+    assert isinstance(checkpoint.load(tmp_path / "run"), keras.Model)
     notices = [
         line for line in capfd.readouterr().err.splitlines() if "numba" in line
     ]
@@ -1346,10 +1333,12 @@ def test_without_numba_keras_trains_and_predicts_and_a_line_says_so(
 
 def test_both_engines_load_what_either_saved(tmp_path):
     images = small.dataset().test.images
-    for engine in loop.ENGINES:
+    for engine in ENGINES:
         train(tmp_path / engine, 1, engine=engine)
         found = [
-            evaluation.predict(loop.load(tmp_path / engine, engine=one), images)
-            for one in loop.ENGINES
+            evaluation.predict(
+                checkpoint.load(tmp_path / engine, engine=one), images
+            )
+            for one in ENGINES
         ]
         np.testing.assert_allclose(*found, rtol=0, atol=1e-6)

@@ -9,7 +9,7 @@ import small
 
 from lenet5lib import models
 from lenet5lib.spec import LENET5, LENET5_32, LENET5_1998
-from lenet5lib.training import checkpoint, losses, weights_file
+from lenet5lib.training import checkpoint, loop, losses, weights_file
 from lenet5lib.training.keras_engine import KerasEngine, compile_model
 from lenet5lib.training.loops_engine import LoopsEngine
 from lenet5lib.training.recipe import Recipe
@@ -31,14 +31,14 @@ IDS = [f"{architecture.name}, {name}" for architecture, name in CASES]
 
 def engine(kind, architecture, recipe, steps=0):
     """Return an engine on forty digits that has taken some steps."""
-    digits = small.splits().small(40, 10).train
-    loss = losses.choose(architecture, None, None)
-    made = kind(architecture, recipe, loss, 0, digits)
+    splits = small.splits().limit(40, 10)
+    config = loop.configuration(architecture, splits, recipe, 0)
+    made = kind(config, losses.make_loss(architecture, None, None), splits.train)
     made.begin_epoch(made.images, 1, begun=False)
     if steps:
         rows = np.arange(40).reshape(2, 20)[[0, 1] * steps][:steps]
         rows = np.pad(rows, ((0, 0), (0, 12)), constant_values=-1)[:, :32]
-        made.steps(rows, np.full(steps, 0.001, np.float32))
+        made.train_steps(rows, np.full(steps, 0.001, np.float32))
     return made
 
 

@@ -1,4 +1,4 @@
-"""Write what the drawing page and the stepper load from a trained network: `make draw`, or with WEIGHTS=FILE another one.
+"""Write what the drawing page and the stepper load from a trained network: `make draw`, or WEIGHTS=FILE for a chosen one.
 
 Writes book/_static/network.js and samples.js, and the still picture that stands in the page without scripts and in print.
 The digits in them are the stand-in's, never MNIST's.
@@ -10,7 +10,7 @@ from pathlib import Path
 import export
 import numpy as np
 
-from lenet5lib import data, models, plots
+from lenet5lib import data, models, plots, records
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 STATIC = BOOK / "_static"
@@ -20,13 +20,13 @@ def one_of_each() -> data.Digits:
     """Return the stand-in's first test digit of each class, in order."""
     test = data.stand_in().test
     rows = [np.flatnonzero(test.labels == digit)[0] for digit in range(10)]
-    return test.take(np.array(rows))
+    return test.select(np.array(rows))
 
 
 def main(arguments: list[str]) -> int:
     """Write the two scripts and the picture."""
     try:
-        path = Path(arguments[0]) if arguments else export.recorded()
+        path = Path(arguments[0]) if arguments else records.weights()
         architecture, weights, about = export.from_checkpoint(path)
         network = export.network_script(architecture, weights, about)
     except (ValueError, OSError) as error:

@@ -1,6 +1,6 @@
-"""The recorded network that is used where none is named, and any network as a script for the book's drawing page.
+"""A network as a script for the book's drawing page; `make draw` writes it, and the page's samples, by `draw.py`.
 
-The script holds the specification, and every weight as it was trained. It is a classic one that sets one global name,
+The script holds the specification, and every weight as it was trained. It is a classic script that sets one global name,
 because a page opened from a folder may load neither modules nor data files. Its numbers are float32, so the page computes
 with the numbers that Keras has. Nothing is computed here; the page's own forward pass is `book/_static/engine.js`, and the
 browser's tests compare it with Keras.
@@ -12,23 +12,25 @@ import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 
 from lenet5lib import arithmetic, records
 from lenet5lib.spec import (
-    ARCHITECTURES,
     PIXELS,
+    RBF,
     Architecture,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     Pool,
+    Subsample,
     pair,
 )
 from lenet5lib.studies import ablation
-from lenet5lib.training import checkpoint, loop
+from lenet5lib.training import checkpoint
 
 if TYPE_CHECKING:
     import keras
@@ -38,12 +40,8 @@ NETWORK, SAMPLES = "LENET5_NETWORK", "LENET5_SAMPLES"
 """The global names that the two scripts set."""
 LINE = 1000
 """Characters of base64 in a line of a script."""
-BEST_RUN = f"{ablation.NAME}/{ablation.FINAL.name}/seed-0"
-"""The recorded run of chapter 14's last training that is used; its seed was fixed before the run was tested."""
 CHAPTERS = {"lenet5-200": 10, ablation.NAME: 14}
 """For each recorded experiment whose networks can be exported, the chapter about it."""
-WORDS = {"relu": "ReLU", "scaled_tanh": "scaled tanh"}
-"""Activations that are written in another way in a sentence than in a specification."""
 
 
 class ExportError(ValueError):
@@ -62,7 +60,7 @@ def layers(architecture: Architecture) -> list[dict[str, Any]]:
     for row, (layer, inputs, outputs) in zip(
         arithmetic.table(architecture), arithmetic.walk(architecture), strict=True
     ):
-        entry = {
+        entry: dict[str, Any] = {
             "name": layer.name,
             "kind": layer.kind,
             "inputShape": list(inputs),
@@ -82,16 +80,21 @@ def layers(architecture: Architecture) -> list[dict[str, Any]]:
                 entry["activation"] = layer.activation
             case Flatten():
                 pass
-            case _:
+            case Conv() | Subsample() | RBF() | Dropout():
                 raise ExportError(
-                    f"{layer.name} is of the kind {layer.kind!r}; expected convolution, pooling, flatten or dense. "
-                    "The drawing page computes no other; export another network."
+                    f"{layer.name} is of the kind {layer.kind!r}; expected a "
+                    "convolution without a table, pooling, flatten or dense. The "
+                    "drawing page computes no other; export a different network."
                 )
+            case _:
+                assert_never(layer)
         entries.append(entry)
     return entries
 
 
-def _window(size: Any, stride: Any, layer: Conv | Pool, inputs: Sequence[int]):
+def _window(
+    size: Any, stride: Any, layer: Conv | Pool, inputs: Sequence[int]
+) -> dict[str, Any]:
     """Return window, stride and padding of a layer that slides a window, each (height, width)."""
     window, step = pair(size), pair(stride)
     zeros = [
@@ -113,16 +116,18 @@ def network_script(
     Args:
         architecture: what the weights belong to.
         weights: float32, in Keras's order: for each layer that has any, kernel then bias. A convolution's kernel is
-            (height, width, maps in, maps out), a dense layer's (inputs, units).
+            (height, width, input channels, filters), a dense layer's (inputs, units).
         about: where the weights come from, plain JSON values that the page shows.
 
     Raises:
-        ExportError: a layer or a scale that the page does not compute, or weights of another number than the architecture's.
+        ExportError: a layer or a pixel range that the page does not compute, or weights of a different number than the
+            architecture's.
     """
-    if architecture.scale != PIXELS:
+    if architecture.pixel_range != PIXELS:
         raise ExportError(
-            f"{architecture.name} reads pixels from {architecture.scale[0]:g} to {architecture.scale[1]:g}; expected 0 to "
-            "1. The drawing page computes no other; export another network."
+            f"{architecture.name} reads pixels in the range "
+            f"{architecture.pixel_range}; expected {PIXELS}. The drawing page "
+            "computes no other; export a different network."
         )
     entries, first = layers(architecture), 0
     for entry in entries:
@@ -133,7 +138,8 @@ def network_script(
     found = sum(array.size for array in weights)
     if found != first:
         raise ExportError(
-            f"there are {found:,} weights for {architecture.name}; expected {first:,}. Export the weights of this network."
+            f"there are {found:,} weights for {architecture.name}; expected "
+            f"{first:,}. Export the weights of this network."
         )
     flat = np.concatenate([np.ravel(array) for array in weights])
     head = {
@@ -151,7 +157,7 @@ def read_script(
     """Return architecture, weights and origin from what `network_script` wrote.
 
     Raises:
-        ExportError: another script.
+        ExportError: a different script.
     """
     try:
         body = text[text.index("= {") + 2 : text.rindex(";")]
@@ -162,7 +168,8 @@ def read_script(
         architecture = Architecture.from_dict(values["architecture"])
     except (ValueError, KeyError) as error:
         raise ExportError(
-            f"this is not a network's script of format {FORMAT} ({error}). Write it anew with `make draw`."
+            f"this is not a network's script of format {FORMAT} ({error}). Write it "
+            "again with `make draw`."
         ) from None
     arrays = []
     for entry in values["layers"]:
@@ -188,103 +195,10 @@ def script(name: str, head: dict[str, Any], arrays: dict[str, np.ndarray]) -> st
         ] or ['""']
         parts.append(f"{json.dumps(key)}:\n" + " +\n".join(pieces))
     body = ",\n".join(parts)
-    return f"// Written by tools/export.py: `make draw`.\nwindow.{name} = {{\n{body}\n}};\n"
-
-
-def recorded(folder: Path | None = None) -> Path:
-    """Return the recorded weights that are used where none are named, by `predict` and on the drawing page.
-
-    Args:
-        folder: where to look for `BEST_RUN` instead of `lenet5lib/recorded`.
-
-    Raises:
-        ExportError: they are not there.
-    """
-    best = (folder or records.RECORDED) / BEST_RUN
-    if (best / records.NAME).exists():
-        path = best / loop.weights_to_use(records.read(best))
-        if path.exists():
-            return path
-    raise ExportError(
-        f"there are no weights in {best}; expected a weights file beside its record. Name a run: "
-        "predict --run-dir runs/mine, make draw WEIGHTS=runs/mine/best.weights.h5"
+    return (
+        "// Written by tools/export.py: `make draw`.\n"
+        f"window.{name} = {{\n{body}\n}};\n"
     )
-
-
-def title(architecture: Architecture) -> str:
-    """Return the name of an architecture, and what it has instead of that of its name.
-
-    >>> from lenet5lib.spec import LENET5
-    >>> title(LENET5), title(LENET5.with_hidden_activation("relu"))
-    ("modern LeNet-5 (28×28)", "modern LeNet-5 (28×28), but with ReLU")
-    """
-    named = {one.name: one for one in ARCHITECTURES.values()}
-    usual = named.get(architecture.name, architecture)
-    if architecture == usual:
-        return architecture.name
-    other = [
-        word for word in _functions(architecture) if word not in _functions(usual)
-    ]
-    if _shapes(architecture) != _shapes(usual):
-        other.append("layers of other sizes")
-    return f"{architecture.name}, but with {' and '.join(other) or 'other layers'}"
-
-
-def _functions(architecture: Architecture) -> list[str]:
-    """Return the activations and ways of pooling of an architecture in words, in order."""
-    found = []
-    for layer in architecture.layers:
-        activation = getattr(layer, "activation", None)
-        found.append(WORDS.get(activation, activation))
-        if isinstance(layer, Pool):
-            found.append(f"{layer.mode} pooling")
-    return [*dict.fromkeys(filter(None, found))]
-
-
-def _shapes(architecture: Architecture) -> list[tuple]:
-    """Return name, output shape and parameters of each layer."""
-    rows = arithmetic.table(architecture)
-    return [(row.layer, row.output_shape, row.params) for row in rows]
-
-
-def about(path: Path) -> dict[str, Any]:
-    """Return where the weights in a file come from, as plain JSON values.
-
-    Returns:
-        The data's `source`, the `epoch` and the `seed`; `text`, sentences that say these, which network it is and how many
-        digits it was trained on; for the book's recorded runs `chapter`, the number of the chapter about them.
-
-    Raises:
-        CheckpointError: missing or damaged.
-    """
-    record = checkpoint.read_record(path)
-    config, epoch = record.config, len(record.epochs)
-    source, seed = record.source, config["seed"]
-    held = f"{config['data']['validation digits']:,}"
-    if config["data"].get("all digits"):
-        held = "none"
-    name = title(Architecture.from_dict(config["architecture"]))
-    averaged = "averaged " if config.get("ema_decay") else ""
-    found = {"source": source, "epoch": epoch, "seed": seed}
-    found["text"] = (
-        f"{name}. Trained on {source} ({config['data']['training digits']:,} digits, {held} held out) with seed {seed}; "
-        f"these are the {averaged}weights of {_epoch(record)}."
-    )
-    if path.resolve().is_relative_to(records.RECORDED.resolve()):
-        parts = path.resolve().relative_to(records.RECORDED.resolve()).parts
-        if parts[0] in CHAPTERS:
-            found["chapter"] = CHAPTERS[parts[0]]
-    return found
-
-
-def _epoch(record: records.Record) -> str:
-    """Say which epoch a checkpoint is of, by its own record, which ends where it was saved."""
-    epoch = len(record.epochs)
-    if record.partial:
-        return f"epoch {epoch} and a part of the next"
-    if record.config["data"].get("all digits") or record.best["epoch"] != epoch:
-        return f"epoch {epoch}, the last"
-    return f"epoch {epoch}, the best on validation"
 
 
 def from_checkpoint(
@@ -292,26 +206,30 @@ def from_checkpoint(
 ) -> tuple[Architecture, list[np.ndarray], dict[str, Any]]:
     """Return architecture, weights and origin of a weights file that training wrote.
 
-    Where the recipe asks for averaged weights, they are that.
+    Where the recipe asks for the moving average of the weights, they are that. The origin is a dictionary: `dataset_name`;
+    `text`, sentences that say what the file holds; for the book's recorded runs `chapter`, the number of the chapter about
+    them.
 
     Raises:
         CheckpointError: missing or damaged.
     """
-    origin = about(path)
-    architecture, weights = loop.load_weights(path)
-    found = [
-        array
-        for layer in architecture.layers
-        for array in weights.get(layer.name, ())
-    ]
-    return architecture, found, origin
+    record = checkpoint.read_record(path)
+    about: dict[str, Any] = {"dataset_name": record.dataset_name}
+    about["text"] = record.about()
+    recorded = records.RECORDED.resolve()
+    if path.resolve().is_relative_to(recorded):
+        experiment = path.resolve().relative_to(recorded).parts[0]
+        about |= {"chapter": CHAPTERS[experiment]} if experiment in CHAPTERS else {}
+    architecture, weights = checkpoint.load_weights(path)
+    names = [layer.name for layer in architecture.layers if layer.name in weights]
+    return architecture, [array for name in names for array in weights[name]], about
 
 
 def model_of(script_text: str) -> keras.Model:
     """Return the Keras model of an exported network.
 
     Raises:
-        ExportError: another script.
+        ExportError: a different script.
     """
     from lenet5lib import models
 
@@ -324,19 +242,22 @@ def model_of(script_text: str) -> keras.Model:
 def samples_script(
     images: np.ndarray,
     labels: np.ndarray,
-    source: str,
+    dataset_name: str,
     kernels: np.ndarray,
     biases: np.ndarray,
 ) -> str:
-    """Write what the convolution stepper works on: some digits, and a first layer's kernels.
+    """Write what the convolution stepper works on: some images, and a first layer's kernels.
 
     Args:
-        images: uint8 (n, 28, 28); labels: (n,); source: the name of their data.
-        kernels: float32 (height, width, 1, maps); biases: float32 (maps,).
+        images: uint8 (n, 28, 28).
+        labels: (n,).
+        dataset_name: of the images.
+        kernels: float32 (height, width, 1, filters).
+        biases: float32 (filters,).
     """
     head = {
         "format": FORMAT,
-        "source": source,
+        "dataset_name": dataset_name,
         "labels": [int(label) for label in labels],
         "kernelShape": list(kernels.shape),
     }

@@ -1,265 +1,196 @@
-"""Runs the trainings of chapter 14's experiment, several at a time, each resumable, and reads the test digits at their end.
+"""Train the runs of chapter 14's ablation: `python tools/one_change.py --run-dir runs/one-change --jobs 2`.
 
-A run is an ordinary training in a folder of its own. What is finished is skipped, what was stopped goes on. `ablation` says
-what is trained.
+Each run is a `lenet5lib train` in a process and a folder of its own: what is finished is skipped, what was stopped is
+resumed. Ctrl-C and SIGTERM stop all of them, saved. With `--records` the runs are added to the tables of recorded runs, and
+the test images are read for it, once for each run. `lenet5lib.studies.ablation` says what is trained.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
-from lenet5lib import data, evaluation, files, records
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import record
+
+from lenet5lib import data, records
 from lenet5lib._checks import require_choice
-from lenet5lib.data.mnist import Dataset, Splits
-from lenet5lib.loops import network
+from lenet5lib.cli import NETWORKS
+from lenet5lib.data import Dataset, Splits
 from lenet5lib.studies import ablation
-from lenet5lib.studies.ablation import Variant
-from lenet5lib.training import checkpoint, loop
-from lenet5lib.training.loop import RunError
-from lenet5lib.training.recipe import Recipe
+from lenet5lib.studies.ablation import Step, Variant
+from lenet5lib.training import checkpoint, folder, loop
+
+CHILD = """
+import sys
+from lenet5lib import cli
+from lenet5lib.loops import network
+network.limit_threads(int(sys.argv[1]))
+sys.exit(cli.main(sys.argv[2:]))
+"""
+"""The program of a training process: the command line, with its share of the processor's threads."""
+Run = tuple[Variant, int, tuple[int, ...]]
 
 
-def train(
-    variant: Variant,
-    seed: int,
-    folder: Path,
-    dataset: Dataset,
-    *,
-    looks: Sequence[int] = (1,),
-    small: Sequence[int] | None = None,
-    report: Callable[[str], Any] | None = print,
-) -> None:
-    """Train a variant with a seed, or go on with it, and then read the test digits, once for each number of looks.
+def steps_named(names: Sequence[str] | None) -> list[Step]:
+    """Return the steps that selected variants of these names; without names, all.
 
-    Args:
-        variant: what to train.
-        seed: of the run.
-        folder: of the run; the test results are written beside the record.
-        dataset: the digits.
-        looks: at each test digit, see `evaluation.evaluate`; none for what was only tried, which is judged on validation.
-        small: train on so many digits, and validate on so many.
-        report: receives lines of text.
+    Raises:
+        ValueError: no step selected a variant of this name.
     """
-    loop.train(
-        variant.architecture,
-        data.divide(dataset, variant.all_digits, small),
-        folder,
-        epochs=variant.epochs,
-        recipe=variant.recipe,
-        seed=seed,
-        report=report,
-    )
-    for number in looks:
-        path = folder / records.result_name(number)
-        if not path.exists():
-            result = test_result(folder, checkpoint.LAST, dataset, number)
-            files.write(path, result.encode())
-
-
-def test_result(folder: Path, weights: str, dataset: Dataset, looks: int) -> str:
-    """Return what a run's weights answer wrong on the test digits, as the JSON text of a `test.json`.
-
-    Args:
-        folder: of the run.
-        weights: the file's name.
-        dataset: whose test digits are read.
-        looks: at each digit; more than one are at copies that are distorted as in the training.
-    """
-    model = loop.load(folder, weights)
-    recipe = Recipe.from_dict(records.read(folder).config)
-    found = evaluation.evaluate(model, dataset.test, looks, recipe.distortion)
-    wrong = [
-        {
-            "position": int(n),
-            "label": int(found.labels[n]),
-            "answer": int(found.predictions[n]),
-        }
-        for n in found.mistakes
+    known = list(dict.fromkeys(step.selected.name for step in ablation.STEPS))
+    for name in names or ():
+        require_choice("step", name, known)
+    return [
+        step for step in ablation.STEPS if step.selected.name in (names or known)
     ]
-    result = {"source": dataset.source, "digits": found.count, "wrong": wrong}
-    return json.dumps(result).replace(', {"position"', ',\n {"position"') + "\n"
 
 
-def finished(
-    variant: Variant,
-    seed: int,
-    folder: Path,
-    looks: Sequence[int],
-    splits: Splits,
-) -> bool:
-    """Return whether nothing is left to do in a run's folder; one of another configuration is not finished."""
+def command(variant: Variant, seed: int, run_dir: Path) -> list[str]:
+    """Return the words of the command line that trains a run: `lenet5lib train …` without the first."""
+    words = ["train", "--run-dir", str(run_dir), "--epochs", str(variant.epochs)]
+    network = next(n for n, one in NETWORKS.items() if one == variant.architecture)
+    words += ["--seed", str(seed), "--architecture", network]
+    for field in fields(variant.recipe):
+        value = getattr(variant.recipe, field.name)
+        if value != field.default:
+            option = f"--{field.name.replace('_', '-')}"
+            words += [option, ablation.as_call(value)]
+    return words + ["--train-on-all"] * variant.train_on_all
+
+
+def is_finished(variant: Variant, seed: int, run_dir: Path, splits: Splits) -> bool:
+    """Return whether nothing is left to train in a run's folder; a run of a different configuration is not finished."""
     try:
-        record = records.read(folder)
+        found = records.read(run_dir)
     except records.RecordError:
         return False
     asked = loop.configuration(variant.architecture, splits, variant.recipe, seed)
-    done = len(record.epochs) >= variant.epochs and record.partial is None
-    read = all((folder / records.result_name(number)).exists() for number in looks)
-    return done and read and not loop.conflicts(record.config, asked)
+    trained = len(found.epochs) >= variant.epochs and not found.unfinished_epoch
+    return trained and not folder.conflicts(found.config, asked)
 
 
-def run(
-    folder: Path,
-    dataset: Dataset,
-    *,
-    rungs: Sequence[str] | None = None,
-    seeds: int = len(ablation.SEEDS),
-    small: Sequence[int] | None = None,
-    jobs: int = 1,
-    child: Sequence[str] = (),
-    keep: Path | None = None,
-    report: Callable[[str], Any] = print,
-) -> None:
-    """Train all that the experiment asks for and that is not finished.
+class Jobs:
+    """Training processes, several at a time; if one fails or a signal comes, all stop, saved, and none begins."""
 
-    Args:
-        folder: holds a folder for each variant, and in it one for each seed.
-        dataset: the digits.
-        rungs: the names of the rungs' chosen variants; None for all rungs.
-        seeds: how many of a chosen variant.
-        small: see `train`.
-        jobs: trainings at a time. More than one run in processes of their own, which share the processor's threads.
-        child: the command that makes one of these, to which the run's name and its threads are added.
-        keep: where to copy record and test result of each finished run to; None for nowhere.
-        report: receives lines of text.
+    def __init__(self) -> None:
+        self.running: list[subprocess.Popen[str]] = []
+        self.stopping = threading.Event()
+        self.signal: int | None = None
 
-    Raises:
-        RunError: a training failed in its process, or a folder holds a run of another configuration.
-        ValueError: a rung of another name.
-        Stopped: Ctrl-C or SIGTERM came, and what was running is saved.
-    """
-    planned = list(ablation.runs(ablation.rungs_named(rungs), seeds))
-    left = []
-    for variant, seed, looks in planned:
-        place = _run_folder(folder, variant, seed)
-        splits = data.divide(dataset, variant.all_digits, small)
-        if not finished(variant, seed, place, looks, splits):
-            left.append((variant, seed, looks))
-    report(f"{len(planned)} runs, {len(planned) - len(left)} of them finished.")
-    if jobs > 1:
-        _in_processes([_name(*one[:2]) for one in left], jobs, child, report)
-    else:
-        for number, (variant, seed, looks) in enumerate(left, 1):
-            report(f"Run {number} of {len(left)}: {_name(variant, seed)}")
-            place = _run_folder(folder, variant, seed)
-            train(
-                variant,
-                seed,
-                place,
-                dataset,
-                looks=looks,
-                small=small,
-                report=report,
-            )
-    if keep:
-        for variant, seed, looks in planned:
-            _keep(
-                _run_folder(folder, variant, seed),
-                keep / _name(variant, seed),
-                looks,
-            )
-        report(f"Records of {len(planned)} runs are in {keep}.")
+    def run(self, commands: dict[str, list[str]], at_once: int) -> list[str]:
+        """Run command lines by their runs' names; return a line for each failure: the name, and what was printed last."""
+        with loop.Stop() as stop, ThreadPoolExecutor(at_once) as pool:
+            futures = [pool.submit(self._train, *job) for job in commands.items()]
+            # The short time-out lets Python call the handlers of signals.
+            while wait(futures, timeout=0.2).not_done:
+                if stop.requested is not None and not self.stopping.is_set():
+                    self._stop()
+            self.signal = stop.requested
+        return [line for line in (one.result() for one in futures) if line]
+
+    def _stop(self) -> None:
+        """Let no process begin, and ask those that run to stop."""
+        self.stopping.set()
+        for process in self.running:
+            process.terminate()
+
+    def _train(self, name: str, line: list[str]) -> str | None:
+        """Run one process, its output prefixed by the run's name; return what went wrong."""
+        if self.stopping.is_set():
+            return None
+        print(f"{name}: begins", flush=True)
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with subprocess.Popen(line, text=True, **output) as process:
+            self.running.append(process)
+            if self.stopping.is_set():  # Since the question above.
+                process.terminate()
+            last = "no message"
+            for last in process.stdout or ():
+                print(f"{name}: {last}", end="", flush=True)
+        if process.returncode == 0 or self.stopping.is_set():
+            return None
+        self._stop()
+        return f"{name}: {last.strip().removeprefix('error: ')}"
 
 
-def run_one(
-    name: str,
-    folder: Path,
-    dataset: Dataset,
-    threads: int,
-    small: Sequence[int] | None = None,
-    seeds: int = len(ablation.SEEDS),
-) -> None:
-    """Train one run by its name, such as relu/seed-3, with so many threads; what each job of `run` does.
-
-    Raises:
-        ValueError: no run of this name.
-    """
-    network.limit_threads(threads)
-    known = {
-        _name(variant, seed): (variant, seed, looks)
-        for variant, seed, looks in ablation.runs(ablation.rungs_named(), seeds)
-    }
-    require_choice("run", name, tuple(known))
-    variant, seed, looks = known[name]
-    place = _run_folder(folder, variant, seed)
-
-    def report(line: str) -> None:
-        # In one piece: unbuffered, print would write the line's end by itself, and other jobs write too.
-        sys.stdout.write(f"{name}: {line}\n")
-        sys.stdout.flush()
-
-    train(variant, seed, place, dataset, looks=looks, small=small, report=report)
+def unfinished(
+    options: argparse.Namespace, planned: dict[str, Run], dataset: Dataset
+) -> dict[str, list[str]]:
+    """Return the command lines of the planned runs that are not finished, by the runs' names."""
+    threads = max(1, (os.cpu_count() or 1) // options.jobs)
+    data_options = ["--data", str(options.data)] if options.data else []
+    splits = [data.split(dataset, train_on_all=on_all) for on_all in (False, True)]
+    if options.limit:
+        splits = [one.limit(*options.limit) for one in splits]
+        data_options += ["--limit", *map(str, options.limit)]
+    commands = {}
+    for name, (variant, seed, _) in planned.items():
+        run_dir = options.run_dir / name
+        if not is_finished(variant, seed, run_dir, splits[variant.train_on_all]):
+            line = command(variant, seed, run_dir) + data_options
+            commands[name] = [sys.executable, "-c", CHILD, str(threads), *line]
+    return commands
 
 
-def _in_processes(
-    names: list[str],
-    jobs: int,
-    child: Sequence[str],
-    report: Callable[[str], Any],
-) -> None:
-    """Train runs in processes of their own, so many at a time; if one fails or all are to stop, wait for all to save.
-
-    Raises:
-        RunError: a run failed; its name and what its process said last are in the text.
-        Stopped: Ctrl-C or SIGTERM came.
-    """
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
-    waiting, running, failed, ending = list(names), {}, None, False
-    with loop.Stop() as stop:
-        while running or waiting:
-            while waiting and len(running) < jobs:
-                name = waiting.pop(0)
-                report(f"Run {len(names) - len(waiting)} of {len(names)}: {name}")
-                sys.stdout.flush()  # Before the process prints.
-                command = [*child, "--only", name, "--threads", threads]
-                running[name] = subprocess.Popen(
-                    command, stderr=subprocess.PIPE, text=True
-                )
-            for name, process in list(running.items()):
-                try:
-                    _, errors = process.communicate(timeout=0.2)
-                except subprocess.TimeoutExpired:
-                    continue
-                del running[name]
-                if process.returncode and not failed and stop.asked is None:
-                    lines = errors.strip().splitlines() or ["no message"]
-                    failed = f"{name}: {lines[-1].removeprefix('error: ')}"
-            if not ending and (failed or stop.asked is not None):
-                ending, waiting = True, []
-                for process in running.values():
-                    process.terminate()
-    if stop.asked is not None:
-        raise loop.Stopped(
-            f"Stopped by {signal.Signals(stop.asked).name}; what was running is saved. The same command goes on from there.",
-            stop.asked,
+def run(options: argparse.Namespace, dataset: Dataset) -> int:
+    """Train what is not finished, then add the runs to the tables if that is asked for; return the exit code."""
+    planned = {
+        f"{variant.name}/seed-{seed}": (variant, seed, views)
+        for variant, seed, views in ablation.runs(
+            steps_named(options.step), options.seeds
         )
+    }
+    jobs, commands = Jobs(), unfinished(options, planned, dataset)
+    print(f"{len(planned)} runs, {len(planned) - len(commands)} of them finished.")
+    failed = jobs.run(commands, options.jobs)
+    if jobs.signal:
+        stopped = signal.Signals(jobs.signal).name
+        print(f"Stopped by {stopped}; the same command resumes.", file=sys.stderr)
+        return 128 + jobs.signal
     if failed:
-        raise RunError(failed)
+        print(*(f"error: {line}" for line in failed), sep="\n", file=sys.stderr)
+        return 1
+    for name, (_, _, views) in planned.items() if options.records else ():
+        record.add(
+            options.records,
+            f"{ablation.NAME}/{name}",
+            options.run_dir / name,
+            dataset,
+            views,
+            weights=checkpoint.LAST,  # The ablation compares last epochs.
+            with_steps=False,
+        )
+    return 0
 
 
-def _name(variant: Variant, seed: int) -> str:
-    """Return the name of a run."""
-    return f"{variant.name}/seed-{seed}"
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the options and run the experiment."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split(": `")[0])
+    add = parser.add_argument
+    add("--run-dir", type=Path, required=True, help="a folder for all runs")
+    add("--jobs", type=int, default=1, help="runs at a time (default: 1)")
+    add("--step", action="append", help="a selected variant; again for several")
+    add("--seeds", type=int, default=ablation.NUM_SEEDS, help="default: 5")
+    add("--data", type=Path, help="as for `lenet5lib train`")
+    add("--limit", type=int, nargs=2, help="as for `lenet5lib train`")
+    add("--records", type=Path, help="the folder of the tables to add the runs to")
+    options = parser.parse_args(arguments)
+    try:
+        return run(options, data.load_digits(options.data or "auto"))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
 
 
-def _run_folder(folder: Path, variant: Variant, seed: int) -> Path:
-    """Return the folder of a run."""
-    return folder / variant.name / f"seed-{seed}"
-
-
-def _keep(folder: Path, to: Path, looks: Sequence[int]) -> None:
-    """Copy a run's record, without the loss within each epoch, and its test results."""
-    to.mkdir(parents=True, exist_ok=True)
-    record = records.read(folder)
-    for line in record.epochs:
-        del line["steps"]
-    files.write(to / records.NAME, record.to_json().encode())
-    for name in map(records.result_name, looks):
-        files.write(to / name, (folder / name).read_bytes())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -23,33 +23,34 @@ from lenet5lib import arithmetic, spec
 
 assert lenet5lib.__version__ == metadata.version("lenet5lib")
 assert sum(row.params for row in arithmetic.table(spec.LENET5)) == 61_706
-records = [path for path in resources.files(lenet5lib).joinpath("recorded").iterdir()]
-assert all(json.loads(path.read_text()) for path in records if path.name.endswith(".json"))
+recorded = {path.name: path for path in resources.files(lenet5lib).joinpath("recorded").iterdir()}
+assert all(json.loads(path.read_text()) for name, path in recorded.items() if name.endswith(".json"))
+assert {"runs.csv", "epochs.csv", "test_errors.csv"} <= set(recorded)
 assert resources.files(lenet5lib).joinpath("exercises", "chapter_01.py").is_file()
 loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
 assert loaded - sys.stdlib_module_names == {"lenet5lib"}, loaded
-print(f"lenet5lib {lenet5lib.__version__} with {len(records)} records, from {lenet5lib.__file__}")
+print(f"lenet5lib {lenet5lib.__version__} with {len(recorded)} recorded files and folders, from {lenet5lib.__file__}")
 """
 
 
 def build(folder: Path) -> Path:
     """Build source package and wheel in a folder; return the wheel."""
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder]
-    subprocess.run(
-        [*command, ROOT], check=True, stdout=subprocess.DEVNULL, cwd=folder
-    )
+    options = ["--no-isolation", "--outdir", str(folder), str(ROOT)]
+    command = [sys.executable, "-m", "build", *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
 
 def trial(wheel: Path, folder: Path) -> str:
     """Install the wheel alone in a new environment in a folder, import it there, and return what that prints."""
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    pip = [python, "-I", "-m", "pip", "install", "-qq", "--no-deps", "--no-index"]
-    subprocess.run([*pip, wheel], check=True)
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    name = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+    python = [str(folder / name), "-I"]
+    install = [*python, "-m", "pip", "install", "-qq", "--no-deps", "--no-index"]
+    subprocess.run([*install, str(wheel)], check=True)
     return subprocess.run(
-        [python, "-I", "-c", TRIAL],
+        [*python, "-c", TRIAL],
         check=True,
         cwd=folder,
         stdout=subprocess.PIPE,

@@ -23,7 +23,20 @@ from lenet5lib import arithmetic, spec
 
 STATIC = Path(__file__).resolve().parent.parent / "_static"
 SCRIPTS = {
-    "draw": ("engine.js", "live.js", "network.js", "strokes.js", "draw.js"),
+    "draw": (
+        "engine.js",
+        "live.js",
+        "network.js",
+        "strokes.js",
+        "draw_pad.js",
+        "draw_starts.js",
+        "draw_answer.js",
+        "draw_layers.js",
+        "draw_units.js",
+        "draw_inspector.js",
+        "draw_terms.js",
+        "draw.js",
+    ),
     "stepper": ("engine.js", "live.js", "samples.js", "stepper.js"),
 }
 STEPPER = (
@@ -111,6 +124,47 @@ NEEDS = {
         "every assumption made in building it, and its place in the code.",
     ),
     "book/references": ("nothing.", "where the facts come from."),
+    "book/api/index": ("nothing.", "where each function of the library is."),
+    "book/api/network": (
+        "chapters 2 and 3.",
+        "the layers as data, and the functions that count them.",
+    ),
+    "book/api/data": (
+        "chapter 1.",
+        "how the digits are loaded, split and prepared.",
+    ),
+    "book/api/loops": (
+        "chapters 2, 5 and 15.",
+        "each operation and its gradient as plain loops.",
+    ),
+    "book/api/models": (
+        "chapter 4.",
+        "the functions that build a network in Keras and confirm it.",
+    ),
+    "book/api/training": (
+        "chapters 5 and 7.",
+        "every hyperparameter, the training loop, and the checkpoints.",
+    ),
+    "book/api/lenet1998": (
+        "chapters 11 to 13.",
+        "the layers, codes and optimizer of the 1998 paper.",
+    ),
+    "book/api/evaluation": (
+        "chapters 8 and 10.",
+        "the record of a run, and intervals for its errors.",
+    ),
+    "book/api/plots": (
+        "the chapter in which you saw the figure.",
+        "a function for each kind of figure in the book.",
+    ),
+    "book/api/studies": (
+        "chapters 7, 9, 14 and 15.",
+        "the measurements that one chapter makes and nothing else needs.",
+    ),
+    "book/api/commands": (
+        "nothing.",
+        "what connects the library with a notebook and with a shell.",
+    ),
 }
 """For each page but the cover: what it needs, and what its reader gets."""
 
@@ -329,6 +383,11 @@ def mend_pages(app: Sphinx, error: Exception | None) -> None:
             r'(<a href="[^"]*_sources/[^"]*\.ipynb") target="_blank"',
             r"\1 download",
             text,
+        )
+        # The theme's button that unfolds a part of the contents has no text, so screen readers need a name for it.
+        mended = mended.replace(
+            '<summary><span class="toctree-toggle"',
+            '<summary aria-label="Show or hide the pages below"><span class="toctree-toggle"',
         )
         if mended != text:
             path.write_text(mended, encoding="utf-8")

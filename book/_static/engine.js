@@ -278,7 +278,7 @@ function median(values) {
   return sorted.length % 2 ? sorted[half] : fround(fround(sorted[half - 1] + sorted[half]) / 2);
 }
 
-// images.to_mnist_form: grey levels (height × width) to Uint8Array(784), or null where ink and background differ too little.
+// pictures.to_mnist_format: grey levels (height × width) to Uint8Array(784), or null where ink and background differ too little.
 function toMnistForm(grey, width, height) {
   var border = [], n, x, y;
   for (x = 0; x < width; x++) border.push(grey[x], grey[(height - 1) * width + x]);

@@ -1,8 +1,8 @@
 """The exercises at the end of the chapters: `check("03.2", answer)` prints ✓, or a hint that fits the mistake.
 
-A check computes the right answer, and the typical wrong ones, from the same library as the chapter; it holds neither. The
-exercises of chapter 3 stand in `chapter_03`, and so on: each is a function with one of the two decorators below. It is not
-an examination: nothing is counted, and the solutions are folded under the exercises.
+A check computes the correct answer and the typical mistakes with the same library as the chapter; it stores neither. The
+exercises of chapter 3 are in `chapter_03`, and so on: each is a function with one of the two decorators below. It is not an
+examination: nothing is counted, and the solutions are folded under the exercises.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import copy
 import importlib
 import math
+import operator
 import pkgutil
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 
 class Hint(Exception):
@@ -27,34 +28,57 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True)
 class Exercise:
-    """What is asked, and the function that judges an answer: "" if it is right, else a hint. `is_number` tells its kind."""
+    """What is asked, and the function that judges an answer: "" if it is correct, otherwise a hint."""
 
     asked: str
     judge: Callable[[Any], str]
     is_number: bool = False
 
 
-class Number(NamedTuple):
-    """The right number, typical wrong ones with their hints, a hint for all others, and the relative tolerance."""
+@dataclass(frozen=True)
+class NumericAnswer:
+    """The correct number, the typical mistakes, a hint for all other answers, and the relative tolerance.
 
-    right: float
-    wrong: dict[float, str]
+    `mistakes` are pairs of a wrong answer and its hint.
+
+    Raises:
+        ValueError: a mistake equals the correct answer or another mistake, so that its hint would never be given.
+    """
+
+    correct: float
+    mistakes: Sequence[tuple[float, str]]
     otherwise: str
     tolerance: float = 0.0
 
+    def __post_init__(self) -> None:
+        for wrong, hint in self.mistakes:
+            if self.hint(wrong) != hint:
+                raise ValueError(
+                    f"the wrong answer {wrong} with the hint {hint!r} equals a different "
+                    "answer; expected answers that differ by more than the tolerance. "
+                    "Choose other numbers for the exercise."
+                )
+
+    def hint(self, value: float) -> str | None:
+        """Return "" for the correct number, the hint of a typical mistake, or None for any other number."""
+        for known, hint in [(self.correct, ""), *self.mistakes]:
+            if math.isclose(value, known, rel_tol=self.tolerance):
+                return hint
+        return None
+
 
 EXERCISES: dict[str, Exercise] = {}
-"""Every exercise that has been looked at, by its number, such as "03.2"."""
+"""The exercises of the chapters that were imported so far, by number, such as "03.2"."""
 
 
 def exercise(number: str, asked: str) -> Callable:
     """Register the decorated function as the judge of an exercise.
 
-    It takes the answer and returns "" if it is right, else a hint; it may also raise `Hint` or `Unanswered`.
+    It takes the answer and returns "" if it is correct, otherwise a hint; it may also raise `Hint` or `Unanswered`.
 
     Args:
         number: chapter and exercise, "03.2".
-        asked: what an answer is, to go on after "expected".
+        asked: a description of the answer, to follow the word "expected".
     """
 
     def register(judge: Callable[[Any], str]) -> Callable[[Any], str]:
@@ -65,9 +89,11 @@ def exercise(number: str, asked: str) -> Callable:
 
 
 def number_exercise(number: str, asked: str) -> Callable:
-    """Register the decorated function, which takes nothing and returns a `Number`, as an exercise."""
+    """Register the decorated function, which takes no argument and returns a `NumericAnswer`, as an exercise."""
 
-    def register(compute: Callable[[], Number]) -> Callable[[], Number]:
+    def register(
+        compute: Callable[[], NumericAnswer],
+    ) -> Callable[[], NumericAnswer]:
         EXERCISES[number] = Exercise(
             asked, lambda answer: judge_number(answer, compute()), is_number=True
         )
@@ -76,21 +102,33 @@ def number_exercise(number: str, asked: str) -> Callable:
     return register
 
 
-def judge_number(answer: Any, known: Number) -> str:
-    """Return "" if the answer is the right number, else the hint that fits.
+def judge_number(answer: Any, known: NumericAnswer) -> str:
+    """Return "" if the answer is the correct number, otherwise the hint that fits.
 
-    >>> six = Number(6, {3: "That is half of it."}, "Count again.")
+    >>> six = NumericAnswer(6, [(3, "That is half of it.")], "Count again.")
     >>> judge_number(6, six), judge_number(3, six), judge_number(5, six)
     ('', 'That is half of it.', '5 is too small. Count again.')
     """
     if isinstance(answer, (bool, str)) or not hasattr(answer, "__float__"):
         return f"The answer is {answer!r}; expected a number. Write it without quotes, commas or units."
-    value = float(answer)
-    for right, hint in [(known.right, ""), *known.wrong.items()]:
-        if math.isclose(value, right, rel_tol=known.tolerance):
-            return hint
-    size = "small" if value < known.right else "large"
+    hint = known.hint(float(answer))
+    if hint is not None:
+        return hint
+    size = "small" if float(answer) < known.correct else "large"
     return f"{answer:,} is too {size}. {known.otherwise}"
+
+
+def first_hint(
+    answer: Any,
+    mistakes: Sequence[tuple[Any, str]],
+    equal: Callable[[Any, Any], Any] = operator.eq,
+) -> str:
+    """Return the hint of the first mistake that the answer equals, "" if it equals none.
+
+    >>> first_hint(4, [(3, "Too small."), (4, "Odd numbers only.")])
+    'Odd numbers only.'
+    """
+    return next((hint for wrong, hint in mistakes if equal(answer, wrong)), "")
 
 
 def attempt(function: Any, *arguments: Any) -> Any:
@@ -98,7 +136,7 @@ def attempt(function: Any, *arguments: Any) -> Any:
 
     Raises:
         Unanswered: it returns nothing.
-        Hint: it is no function, or it fails.
+        Hint: it is not a function, or it fails.
     """
     if not callable(function):
         raise Hint(
@@ -119,7 +157,7 @@ def find(number: str) -> Exercise:
     """Return an exercise.
 
     Raises:
-        ValueError: there is none of that number.
+        ValueError: there is no exercise of that number.
     """
     modules = sorted(module.name for module in pkgutil.iter_modules(__path__))
     wanted = f"chapter_{str(number).partition('.')[0]}"
@@ -133,7 +171,7 @@ def find(number: str) -> Exercise:
 
 
 def verdict(number: str, answer: Any) -> tuple[bool, str]:
-    """Return whether the answer is right, and what to say about it.
+    """Return whether the answer is correct, and the text for the reader.
 
     >>> verdict("03.1", None)[0]
     False
@@ -151,15 +189,14 @@ def verdict(number: str, answer: Any) -> tuple[bool, str]:
         hint = f"No answer yet; {asked}"
     except Hint as error:
         hint = str(error)
-    except (
-        Exception
-    ) as error:  # Whatever was typed, a reader gets a hint and no traceback.
+    except Exception as error:
+        # A reader gets a hint for every answer, never a traceback.
         hint = f"This answer cannot be judged ({type(error).__name__}: {error}); {asked}"
     return not hint, hint or "Right."
 
 
 def check(number: str, answer: Any) -> None:
-    """Print ✓ if the answer to an exercise is right, else a hint; or, without an answer, what is asked.
+    """Print ✓ if the answer to an exercise is correct, otherwise a hint or, without an answer, what is asked.
 
     Raises:
         ValueError: there is no exercise of that number.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lenet5lib import data, evaluation
-from lenet5lib.exercises import Number, attempt, exercise, number_exercise
+from lenet5lib.exercises import NumericAnswer, attempt, exercise, number_exercise
 
 
 def _held_out(count: int) -> int:
@@ -14,28 +14,35 @@ def _held_out(count: int) -> int:
 
 
 @number_exercise("01.1", "the number of bytes of the prepared training digits")
-def memory() -> Number:
+def memory() -> NumericAnswer:
     count = sum(data.MNIST_FACTS["digits of each class"])
     prepared = data.prepare(np.zeros((1, data.SIDE, data.SIDE), dtype=np.uint8))
     held = _held_out(count)
     size = prepared.nbytes
-    return Number(
+    return NumericAnswer(
         (count - held) * size,
-        {
-            (count - held)
-            * prepared.size: "That is how many numbers there are. How many bytes does a float32 take?",
-            count
-            * size: "That includes the digits that are held out for validation.",
-            held * size: "That is the validation set.",
-        },
+        [
+            (
+                (count - held) * prepared.size,
+                "That is how many numbers there are. How many bytes does a float32 take?",
+            ),
+            (
+                count * size,
+                "That includes the digits that are held out for validation.",
+            ),
+            (held * size, "That is the validation set."),
+        ],
         "Multiply the digits left for training, the numbers in one of them, and the bytes of one number.",
     )
 
 
 def _centre(image: np.ndarray) -> tuple[float, float]:
     """Return the centre of mass (row, column) of an image."""
-    places = np.indices(image.shape)
-    return tuple(float((axis * image).sum() / image.sum()) for axis in places)
+    rows, columns = np.indices(image.shape)
+    total = image.sum()
+    return float((rows * image).sum() / total), float(
+        (columns * image).sum() / total
+    )
 
 
 @exercise(
@@ -79,18 +86,21 @@ def _needed(count: int) -> int:
 
 
 @number_exercise("01.3", "a whole number of candidates")
-def candidates() -> Number:
+def candidates() -> NumericAnswer:
     count = sum(data.MNIST_FACTS["test digits of each class"])
     held = _held_out(sum(data.MNIST_FACTS["digits of each class"]))
     right = _needed(count)
-    return Number(
+    return NumericAnswer(
         right,
-        {
-            right
-            - 1: "Nearly: with one candidate fewer, the best does not yet look better than 0.8 %.",
-            _needed(
-                held
-            ): "That is for 5,000 digits, the size of the validation set. The question is about 10,000.",
-        },
+        [
+            (
+                right - 1,
+                "Nearly: with one candidate fewer, the best does not yet look better than 0.8 %.",
+            ),
+            (
+                _needed(held),
+                "That is for 5,000 digits, the size of the validation set. The question is about 10,000.",
+            ),
+        ],
         "Try 2, 3, … candidates in `evaluation.selection_bias`, and take the first that falls below 0.8 %.",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lenet5lib import arithmetic
-from lenet5lib.exercises import Number, attempt, exercise, number_exercise
+from lenet5lib.exercises import NumericAnswer, attempt, exercise, number_exercise
 from lenet5lib.spec import LENET5, Architecture, Conv, Dense, Flatten, Pool
 
 SUMMARY = (
@@ -19,20 +19,29 @@ SUMMARY = (
 
 
 @number_exercise("04.1", "a whole number of numbers")
-def with_optimizer() -> Number:
+def with_optimizer() -> NumericAnswer:
     rows = arithmetic.table(LENET5.change("C3", filters=32))
     params = sum(row.params for row in rows)
-    return Number(
+    return NumericAnswer(
         params + 2 * params + 2,
-        {
-            2 * params
-            + 2: "That is the optimizer alone. The total includes the network.",
-            3
-            * params: "Two numbers are missing that belong to no parameter: the count of steps and the learning rate.",
-            params: "Those are the parameters. After a step of training the summary counts the optimizer too.",
-            2
-            * params: "Adam keeps two numbers for each parameter, and there is the parameter itself.",
-        },
+        [
+            (
+                2 * params + 2,
+                "That is the optimizer alone. The total includes the network.",
+            ),
+            (
+                3 * params,
+                "Two numbers are missing that belong to no parameter: the count of steps and the learning rate.",
+            ),
+            (
+                params,
+                "Those are the parameters. After a step of training the summary counts the optimizer too.",
+            ),
+            (
+                2 * params,
+                "Adam keeps two numbers for each parameter, and there is the parameter itself.",
+            ),
+        ],
         "Adam remembers two numbers for each parameter, a count of steps and the learning rate.",
     )
 

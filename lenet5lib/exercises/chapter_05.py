@@ -7,54 +7,65 @@ from math import ceil, log2, log10
 import numpy as np
 
 from lenet5lib import data
-from lenet5lib.exercises import Number, attempt, exercise, number_exercise
+from lenet5lib.exercises import NumericAnswer, attempt, exercise, number_exercise
 from lenet5lib.loops import plain
 
 
 @number_exercise("05.1", "a whole number of steps")
-def steps() -> Number:
+def steps() -> NumericAnswer:
     digits = sum(data.MNIST_FACTS["digits of each class"])
     batch, epochs = 128, 5
-    return Number(
+    return NumericAnswer(
         ceil(digits / batch) * epochs,
-        {
-            digits
-            // batch
-            * epochs: "The last batch of each epoch is smaller, but it is a step too.",
-            ceil(digits / batch): "That is one epoch.",
-            ceil(
-                digits * epochs / batch
-            ): "A batch does not reach into the next epoch: round up in each epoch.",
-            digits
-            * epochs: "That is how many digits are read. A step reads 128 of them.",
-        },
+        [
+            (
+                digits // batch * epochs,
+                "The last batch of each epoch is smaller, but it is a step too.",
+            ),
+            (ceil(digits / batch), "That is one epoch."),
+            (
+                ceil(digits * epochs / batch),
+                "A batch does not reach into the next epoch: round up in each epoch.",
+            ),
+            (
+                digits * epochs,
+                "That is how many digits are read. A step reads 128 of them.",
+            ),
+        ],
         "Steps in an epoch, rounded up, times epochs.",
     )
 
 
 @number_exercise("05.2", "a loss in nats, to three decimals")
-def loss() -> Number:
+def loss() -> NumericAnswer:
     q = plain.softmax(np.array([3.0, 1.0, 0.0]))
     label = 1
     right = plain.cross_entropy(q, label)
-    return Number(
+    return NumericAnswer(
         right,
-        {
-            plain.cross_entropy(
-                q, 0
-            ): "That is the loss if the label were 0. Classes are counted from 0.",
-            -right: "The loss has a minus sign in front of the logarithm and is never negative.",
-            -log2(
-                q[label]
-            ): "That is in bits. The loss takes the natural logarithm.",
-            -log10(
-                q[label]
-            ): "That is with the logarithm to base 10. The loss takes the natural one.",
-            float(
-                q[label]
-            ): "That is the probability of the label. The loss is minus its logarithm.",
-            1 - float(q[label]): "That is the probability of all other classes.",
-        },
+        [
+            (
+                plain.cross_entropy(q, 0),
+                "That is the loss if the label were 0. Classes are counted from 0.",
+            ),
+            (
+                -right,
+                "The loss has a minus sign in front of the logarithm and is never negative.",
+            ),
+            (
+                -log2(q[label]),
+                "That is in bits. The loss takes the natural logarithm.",
+            ),
+            (
+                -log10(q[label]),
+                "That is with the logarithm to base 10. The loss takes the natural one.",
+            ),
+            (
+                float(q[label]),
+                "That is the probability of the label. The loss is minus its logarithm.",
+            ),
+            (1 - float(q[label]), "That is the probability of all other classes."),
+        ],
         "First the softmax (5.1), then minus the logarithm of the label's probability (5.2).",
         tolerance=2e-3,
     )

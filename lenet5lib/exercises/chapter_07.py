@@ -5,25 +5,33 @@ from __future__ import annotations
 from math import ceil
 
 from lenet5lib import arithmetic
-from lenet5lib.exercises import Number, attempt, exercise, number_exercise
+from lenet5lib.exercises import NumericAnswer, attempt, exercise, number_exercise
 from lenet5lib.spec import LENET5
 
 
 @number_exercise("07.1", "a whole number of numbers")
-def momentum() -> Number:
+def momentum() -> NumericAnswer:
     params = sum(row.params for row in arithmetic.table(LENET5))
-    return Number(
+    return NumericAnswer(
         params + params + 2,
-        {
-            params
-            + 2 * params
-            + 2: "That is for Adam, which keeps two averages for each parameter.",
-            params
-            + 2: "That is the optimizer's part. The weights themselves have to be in the file too.",
-            2
-            * params: "Two numbers belong to no parameter: the count of steps and the learning rate.",
-            params: "Those are the weights alone. The next step also depends on the running averages.",
-        },
+        [
+            (
+                params + 2 * params + 2,
+                "That is for Adam, which keeps two averages for each parameter.",
+            ),
+            (
+                params + 2,
+                "That is the optimizer's part. The weights themselves have to be in the file too.",
+            ),
+            (
+                2 * params,
+                "Two numbers belong to no parameter: the count of steps and the learning rate.",
+            ),
+            (
+                params,
+                "Those are the weights alone. The next step also depends on the running averages.",
+            ),
+        ],
         "The weights, one average for each of them, the count of steps and the learning rate.",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lenet5lib import arithmetic
-from lenet5lib.exercises import attempt, exercise
+from lenet5lib.exercises import attempt, exercise, first_hint
 from lenet5lib.loops import plain
 from lenet5lib.spec import LENET5
 
@@ -17,24 +17,24 @@ def rows_seen(answer) -> str:
     rows, _ = arithmetic.receptive_window(LENET5, "S4", row=2)
     first, last = rows.start, rows.stop - 1
     zeros, _ = arithmetic.same_padding(28, 5)
-    known = {
-        (first, last): "",
+    mistakes = [
         (
-            first,
-            last + 1,
-        ): "The slice stops before its second number. What is the last row that is read?",
+            (first, last + 1),
+            "The slice stops before its second number. What is the last row that is read?",
+        ),
         (
-            first + zeros,
-            last + zeros,
-        ): "That is without the padding, which shifts everything by two rows.",
+            (first + zeros, last + zeros),
+            "That is without the padding, which shifts everything by two rows.",
+        ),
         (
-            first - zeros,
-            last - zeros,
-        ): "The padding lies before row 0 of the picture: take it off once.",
-    }
+            (first - zeros, last - zeros),
+            "The padding lies before row 0 of the picture: take it off once.",
+        ),
+    ]
     found = tuple(answer)
-    if found in known:
-        return known[found]
+    hint = first_hint(found, mistakes)
+    if hint or found == (first, last):
+        return hint
     if found[1] - found[0] + 1 != last - first + 1:
         return f"Those are {found[1] - found[0] + 1} rows. How many does a unit of S4 see, by chapter 3?"
     return (
@@ -53,9 +53,10 @@ def unit_value(answer) -> str:
     )[0]
     total = sums[row, column]
     found = float(attempt(answer, image, kernel, bias, row, column))
-    shifted = float((image[row : row + 5, column : column + 5] * kernel).sum())
-    known = [
-        (plain.sigmoid(total + bias), ""),
+    shifted = (image[row : row + 5, column : column + 5] * kernel).sum()
+    if np.isclose(found, plain.sigmoid(total + bias)):
+        return ""
+    mistakes = [
         (total + bias, "That is the sum. The unit's value is its sigmoid."),
         (plain.sigmoid(total), "You forgot the bias."),
         (total, "You forgot the bias and the sigmoid."),
@@ -68,10 +69,7 @@ def unit_value(answer) -> str:
             "Rows and columns are exchanged.",
         ),
     ]
-    for value, hint in known:
-        if np.isclose(found, value):
-            return hint
-    return (
+    return first_hint(found, mistakes, np.isclose) or (
         f"For unit (14, 9) of a random picture it gives {found:.4f}. Cut the 5 × 5 window out, multiply, add the bias, "
         "and apply the sigmoid."
     )

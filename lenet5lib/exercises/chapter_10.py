@@ -11,34 +11,46 @@ import numpy as np
 from lenet5lib import evaluation, records
 from lenet5lib.exercises import (
     Hint,
-    Number,
+    NumericAnswer,
     Unanswered,
     attempt,
     exercise,
+    first_hint,
     number_exercise,
 )
+from lenet5lib.spec import LENET5
+from lenet5lib.training.recipe import DEFAULT_RECIPE
 
 
 @number_exercise("10.1", "a probability, to four decimals")
-def least_probability() -> Number:
+def least_probability() -> NumericAnswer:
     loss, wrong = 0.06, 0.012
     bound = loss / wrong
-    return Number(
+    return NumericAnswer(
         exp(-bound),
-        {
-            bound: "That is (10.1), in nats. A loss of ℓ nats means a probability of e to the power −ℓ.",
-            exp(
-                -loss
-            ): "That spreads the loss over all digits. Equation (10.1) lets the wrong ones have caused all of it.",
-            exp(
-                -loss / (100 * wrong)
-            ): "The share of wrong digits is 0.012, not 1.2.",
-            exp(
-                -loss * wrong
-            ): "The loss is divided by the share of wrong digits, not multiplied.",
-            2**-bound: "Those would be bits. The loss is in nats, powers of e.",
-            10**-bound: "That is a power of 10. The loss is in nats, powers of e.",
-        },
+        [
+            (
+                bound,
+                "That is (10.1), in nats. A loss of ℓ nats means a probability of e to the power −ℓ.",
+            ),
+            (
+                exp(-loss),
+                "That spreads the loss over all digits. Equation (10.1) lets the wrong ones have caused all of it.",
+            ),
+            (
+                exp(-loss / (100 * wrong)),
+                "The share of wrong digits is 0.012, not 1.2.",
+            ),
+            (
+                exp(-loss * wrong),
+                "The loss is divided by the share of wrong digits, not multiplied.",
+            ),
+            (2**-bound, "Those would be bits. The loss is in nats, powers of e."),
+            (
+                10**-bound,
+                "That is a power of 10. The loss is in nats, powers of e.",
+            ),
+        ],
         "First (10.1), in nats, then e to minus that power.",
         tolerance=6e-3,
     )
@@ -56,7 +68,7 @@ EPOCHS = (
 
 
 @number_exercise("10.2", "a test error in per cent, as it stands in the table")
-def honest_choice() -> Number:
+def honest_choice() -> NumericAnswer:
     lines = [
         {
             "epoch": epoch,
@@ -66,26 +78,31 @@ def honest_choice() -> Number:
         }
         for epoch, loss, wrong, test in EPOCHS
     ]
-    made_up = {"data": {"source": "made up", "watched test digits": ""}}
-    rules = evaluation.choices(records.Record(made_up, lines))
-    errors = 100 * rules["test error"]
-    return Number(
+    made_up = records.DataInfo("made up", "", 0, 0, test_checksum="")
+    config = records.Config(LENET5, DEFAULT_RECIPE, 0, made_up)
+    record = records.Record(config, epochs=lines)
+    errors = 100 * evaluation.epoch_by_selection_rule(record)["test error"]
+    return NumericAnswer(
         errors["highest validation accuracy"],
-        {
-            errors[
-                "best on test (the article's way)"
-            ]: "That is the lowest test error. If the test digits choose the epoch, be it only between two equal ones, they "
-            "cannot say how good it is.",
-            errors[
-                "the last"
-            ]: "That is the last epoch. The rule that was fixed is another.",
-            errors[
-                "lowest validation loss"
-            ]: "That is the epoch of the lowest validation loss. The rule asks for the highest validation accuracy.",
-            min(
-                wrong for _, _, wrong, _ in EPOCHS
-            ): "That is the validation error, which chose the epoch and is low because of that. Report the test error.",
-        },
+        [
+            (
+                errors["best on test (the article's way)"],
+                "That is the lowest test error. If the test digits choose the epoch, be it only between two equal ones, "
+                "they cannot say how good it is.",
+            ),
+            (
+                errors["the last"],
+                "That is the last epoch. The rule that was fixed is another.",
+            ),
+            (
+                errors["lowest validation loss"],
+                "That is the epoch of the lowest validation loss. The rule asks for the highest validation accuracy.",
+            ),
+            (
+                min(wrong for _, _, wrong, _ in EPOCHS),
+                "That is the validation error, which chose the epoch and is low because of that. Report the test error.",
+            ),
+        ],
         "Find the lowest validation error, take the first epoch that has it, and read the test error there.",
         tolerance=1e-6,
     )
@@ -96,30 +113,37 @@ SEEDS = (1.04, 0.92, 1.10)
 
 
 @number_exercise("10.3", "a number of percentage points, to three decimals")
-def reach_for_three_seeds() -> Number:
+def reach_for_three_seeds() -> NumericAnswer:
     low, high = evaluation.mean_interval(SEEDS)
     half, deviation = (high - low) / 2, float(np.std(SEEDS, ddof=1))
     root = sqrt(len(SEEDS))
     quantile = half * root / deviation
-    return Number(
+    return NumericAnswer(
         half,
-        {
-            quantile
-            * float(np.std(SEEDS))
-            / root: "That divides the squares by 3. With the mean taken from the same numbers it is n − 1, which is 2; "
-            "np.std does so with ddof=1.",
-            1.96
-            * deviation
-            / root: "1.96 is for a spread that is known. Here three numbers have to tell it, and Student's factor is 4.303.",
-            quantile
-            * deviation: "That is for one more seed. The mean of n seeds varies less, by the root of n.",
-            quantile
-            * deviation
-            / len(SEEDS): "The spread of a mean falls with the root of n.",
-            deviation / root: "That is without Student's factor.",
-            2
-            * half: "That is from end to end. The question is how far to either side.",
-        },
+        [
+            (
+                quantile * float(np.std(SEEDS)) / root,
+                "That divides the squares by 3. With the mean taken from the same numbers it is n − 1, which is 2; "
+                "np.std does so with ddof=1.",
+            ),
+            (
+                1.96 * deviation / root,
+                "1.96 is for a spread that is known. Here three numbers have to tell it, and Student's factor is 4.303.",
+            ),
+            (
+                quantile * deviation,
+                "That is for one more seed. The mean of n seeds varies less, by the root of n.",
+            ),
+            (
+                quantile * deviation / len(SEEDS),
+                "The spread of a mean falls with the root of n.",
+            ),
+            (deviation / root, "That is without Student's factor."),
+            (
+                2 * half,
+                "That is from end to end. The question is how far to either side.",
+            ),
+        ],
         "The standard deviation s with n − 1, times 4.303, divided by the root of 3.",
         tolerance=3e-3,
     )
@@ -159,24 +183,30 @@ CASES = (
 """Losses and patience, such that each typical mistake of exercise 10.4 shows in one of them."""
 
 
-def _mistakes(losses: Sequence[float], patience: int) -> dict[int, str]:
-    """Return what typical mistakes give, each with its hint."""
+def _mistakes(losses: Sequence[float], patience: int) -> list[tuple[int, str]]:
+    """Return the results of typical mistakes with their hints, the likeliest mistake first where two coincide."""
     kept, last = _stopped(losses, patience)
-    return {
-        _stopped(losses, patience, before=True)[
-            0
-        ]: "Compare with the lowest loss so far, not with the epoch before.",
-        _stopped(losses, patience, equal=True)[
-            0
-        ]: "A loss that equals the lowest is not lower: it is one more epoch of waiting.",
-        _stopped(losses, patience - 1)[0]: "That stops an epoch too early.",
-        _stopped(losses, patience + 1)[0]: "That stops an epoch too late.",
-        _stopped(losses, float("inf"))[
-            0
-        ]: "That is the lowest loss of all, of an epoch that would not have been trained any more.",
-        kept - 1: "Epochs are counted from 1.",
-        last: "That is where training stops. The epoch of the lowest loss until then is kept.",
-    }
+    return [
+        (
+            last,
+            "That is where training stops. The epoch of the lowest loss until then is kept.",
+        ),
+        (kept - 1, "Epochs are counted from 1."),
+        (
+            _stopped(losses, float("inf"))[0],
+            "That is the lowest loss of all, of an epoch that would not have been trained any more.",
+        ),
+        (_stopped(losses, patience + 1)[0], "That stops an epoch too late."),
+        (_stopped(losses, patience - 1)[0], "That stops an epoch too early."),
+        (
+            _stopped(losses, patience, equal=True)[0],
+            "A loss that equals the lowest is not lower: it is one more epoch of waiting.",
+        ),
+        (
+            _stopped(losses, patience, before=True)[0],
+            "Compare with the lowest loss so far, not with the epoch before.",
+        ),
+    ]
 
 
 @exercise(
@@ -185,8 +215,8 @@ def _mistakes(losses: Sequence[float], patience: int) -> dict[int, str]:
 )
 def early_stop(answer) -> str:
     runs = [
-        (tuple(records.read(folder).column("val_loss")), patience)
-        for folder in records.recorded("lenet5-200").values()
+        (tuple(record.column("val_loss")), patience)
+        for record in records.recorded("lenet5-200").values()
         for patience in (5, 10)
     ]
     for losses, patience in (*CASES, *runs):
@@ -204,6 +234,6 @@ def early_stop(answer) -> str:
         if isinstance(found, bool) or not isinstance(found, Integral):
             return f"{call} {found!r}; expected a whole number, an epoch."
         if found != right:
-            hint = _mistakes(losses, patience).get(int(found), "")
+            hint = first_hint(int(found), _mistakes(losses, patience))
             return f"{call} {found}. {hint or f'Expected epoch {right}.'}"
     return ""

@@ -6,16 +6,17 @@ from collections.abc import Collection
 
 from lenet5lib import arithmetic
 from lenet5lib.exercises import (
-    Number,
+    NumericAnswer,
     attempt,
     exercise,
+    first_hint,
     number_exercise,
 )
 from lenet5lib.spec import LENET5_1998
 
 
 @number_exercise("13.1", "a whole number of connections")
-def all_connected() -> Number:
+def all_connected() -> NumericAnswer:
     full = LENET5_1998.change("C3", table=None)
     rows = {network: arithmetic.table(network) for network in (LENET5_1998, full)}
     total = {
@@ -26,43 +27,56 @@ def all_connected() -> Number:
         row.params for row in rows[LENET5_1998]
     )
     macs = sum(row.macs for row in rows[full])
-    return Number(
+    return NumericAnswer(
         total[full],
-        {
-            total[LENET5_1998]
-            + kernels: "Those are the parameters that C3 gains. Each is used at 100 positions.",
-            total[full]
-            - total[
-                LENET5_1998
-            ]: "That is what C3 gains. Add it to the paper's total.",
-            total[
-                LENET5_1998
-            ]: "That is the paper's network, with its table. Join all maps with all.",
-            macs: "Those are MACs. Connections count the bias too, and each value that subsampling adds.",
-            sum(
-                row.params for row in rows[full]
-            ): "Those are parameters. The question is for connections.",
-        },
+        [
+            (
+                total[LENET5_1998] + kernels,
+                "Those are the parameters that C3 gains. Each is used at 100 positions.",
+            ),
+            (
+                total[full] - total[LENET5_1998],
+                "That is what C3 gains. Add it to the paper's total.",
+            ),
+            (
+                total[LENET5_1998],
+                "That is the paper's network, with its table. Join all maps with all.",
+            ),
+            (
+                macs,
+                "Those are MACs. Connections count the bias too, and each value that subsampling adds.",
+            ),
+            (
+                sum(row.params for row in rows[full]),
+                "Those are parameters. The question is for connections.",
+            ),
+        ],
         "The table leaves out 36 kernels of 25 weights, each used at 10 · 10 positions.",
     )
 
 
 @number_exercise("13.2", "a number, to two decimals")
-def grey() -> Number:
-    low, high = LENET5_1998.scale
+def grey() -> NumericAnswer:
+    low, high = LENET5_1998.pixel_range
     share = 102 / 255
-    return Number(
+    return NumericAnswer(
         low + (high - low) * share,
-        {
-            share: "That is on the scale from 0 to 1. This network's goes from −0.1 to 1.175.",
-            high * share: "Background is not 0 but −0.1: start from there.",
-            low
-            + high * share: "The whole way from background to ink is 1.175 + 0.1.",
-            high
-            - (high - low)
-            * share: "That takes 255 for background. In the file 0 is background.",
-            low + (high - low) * 102 / 256: "The largest value is 255, not 256.",
-        },
+        [
+            (
+                share,
+                "That is on the scale from 0 to 1. This network's goes from −0.1 to 1.175.",
+            ),
+            (high * share, "Background is not 0 but −0.1: start from there."),
+            (
+                low + high * share,
+                "The whole way from background to ink is 1.175 + 0.1.",
+            ),
+            (
+                high - (high - low) * share,
+                "That takes 255 for background. In the file 0 is background.",
+            ),
+            (low + (high - low) * 102 / 256, "The largest value is 255, not 256."),
+        ],
         "Go 102/255 of the way from −0.1 to 1.175.",
         tolerance=2e-3,
     )
@@ -78,7 +92,7 @@ def wrong_in_all(answer) -> str:
     if not isinstance(found, Collection) or isinstance(found, (str, dict)):
         return f"It returns {found!r}; expected a set of positions."
     right = set.intersection(*sets)
-    known = [
+    mistakes = [
         (
             set.union(*sets),
             "Those are wrong in at least one of them. The question is for all.",
@@ -87,9 +101,8 @@ def wrong_in_all(answer) -> str:
         (sets[0] & sets[-1], "That compares only the first and the last."),
         (right ^ set.union(*sets), "Those are wrong in some and right in others."),
     ]
-    for wrong, hint in known:
-        if set(found) == wrong and wrong != right:
-            return hint
-    if set(found) != right:
-        return f"For {sets} it gives {sorted(found)}. Which positions are in all three?"
-    return ""
+    if set(found) == right:
+        return ""
+    return first_hint(set(found), mistakes) or (
+        f"For {sets} it gives {sorted(found)}. Which positions are in all three?"
+    )

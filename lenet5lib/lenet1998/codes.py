@@ -44,6 +44,19 @@ DIGITS = _read(PICTURES)
 DIGITS.flags.writeable = False
 
 
+def first_codes(units: int, what: str = "units") -> np.ndarray:
+    """Return the codes of the first classes, int8 (units, 84).
+
+    Raises:
+        ValueError: more units than the ten classes; `what` is named.
+    """
+    if units > len(DIGITS):
+        raise ValueError(
+            f"{what} is {units}; there are codes for the 10 digits. Take at most 10 units."
+        )
+    return DIGITS[:units]
+
+
 def require_codes(
     codes: Any, units: int = 10, inputs: int = HEIGHT * WIDTH
 ) -> np.ndarray:

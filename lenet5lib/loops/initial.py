@@ -133,11 +133,8 @@ def draw_table(layer: Conv, seed: int) -> np.ndarray:
 
 def _codes(layer: RBF, inputs: int) -> np.ndarray:
     """Return the codes of the first digits, float32 (units, inputs)."""
-    if layer.units > len(codes.DIGITS):
-        raise ValueError(
-            f"units of {layer.name} is {layer.units}; there are codes for the 10 digits. Take at most 10 units."
-        )
+    own = codes.first_codes(layer.units, f"units of {layer.name}")
     try:
-        return codes.require_codes(codes.DIGITS[: layer.units], layer.units, inputs)
+        return codes.require_codes(own, layer.units, inputs)
     except ValueError as error:
         raise ValueError(f"{layer.name}: {error}") from None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lenet5lib.data.mnist import fit
+from lenet5lib.data import fit
 from lenet5lib.loops import backward, compiled, forward, operations, plan, update
 from lenet5lib.loops.compiled import specialise
 from lenet5lib.loops.initial import initial_weights
@@ -92,7 +92,7 @@ class Network:
                 "activation softmax."
             )
         setting = float(getattr(loss, "smoothing", getattr(loss, "j", 0.0)))
-        own = {"SETTING": setting, "SIGN": int(loss.best)}
+        own = {"SETTING": setting, "SIGN": int(loss.score_sign)}
         own["loss"] = made.specialised(forward.LOSSES[loss.name])
         measure = made.call(operations.measure, None, made.output, **own)
         own = {"SETTING": setting}
@@ -266,8 +266,8 @@ class Network:
         return found[: len(images)]
 
     def levels(self) -> np.ndarray:
-        """Return what each of the 256 grey levels becomes, in the architecture's scale."""
-        low, high = map(np.float32, self.architecture.scale)
+        """Return what each of the 256 grey levels becomes, in the architecture's pixel range."""
+        low, high = map(np.float32, self.architecture.pixel_range)
         share = np.arange(256, dtype=np.float32) / np.float32(255)
         if (low, high) != (0, 1):
             share = low + (high - low) * share

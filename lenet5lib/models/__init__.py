@@ -1,47 +1,37 @@
-"""LeNet-5 in Keras: built from the specification, and confirmed against the arithmetic."""
+"""LeNet-5 in Keras: built from the specification, and confirmed against the arithmetic and the paper."""
 
 from lenet5lib.models.build import (
-    INITIALIZERS,
-    POOLING,
-    ArticleLeNet5,
-    ArticleModel,
-    ConfirmationError,
     activations,
-    all_layers,
     build,
-    compare,
-    confirm,
-    confirm_paper,
-    initial_weights,
     keras_layer,
     outputs,
-    own_layer,
     predict,
     prepared,
     scaled,
-    summary_text,
+    set_initial_weights,
     weights,
+)
+from lenet5lib.models.confirm import (
+    ConfirmationError,
+    compare,
+    confirm,
+    confirm_paper,
+    summary_text,
 )
 
 __all__ = [
-    "INITIALIZERS",
-    "POOLING",
-    "ArticleLeNet5",
-    "ArticleModel",
     "ConfirmationError",
     "activations",
-    "all_layers",
     "build",
     "compare",
     "confirm",
     "confirm_paper",
-    "initial_weights",
     "keras_layer",
     "outputs",
-    "own_layer",
     "predict",
     "prepared",
     "scaled",
+    "set_initial_weights",
     "summary_text",
     "weights",
 ]

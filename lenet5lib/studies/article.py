@@ -12,12 +12,42 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from lenet5lib.data.mnist import Splits, prepare
-from lenet5lib.models.build import ArticleLeNet5
+from lenet5lib.data import Splits, prepare
+from lenet5lib.models.build import all_layers, set_initial_weights
+from lenet5lib.spec import LENET5
 from lenet5lib.training import checkpoint
 
 FORMER_NAME = "LeNet5.ckpt"
 """The name under which the article keeps its checkpoint; current Keras refuses it."""
+
+
+class ArticleModel(keras.Model):
+    """The article's class: its summary prints `?` for pooling, since no layer ever saw a symbolic input."""
+
+    def __init__(self) -> None:
+        super().__init__(name="LeNet-5")
+        layers = all_layers(LENET5)
+        self.c1, self.s2, self.c3, self.s4 = layers[:4]
+        self.flatten, self.c5, self.f6, self.o7 = layers[4:]
+
+    def call(self, inputs):
+        x = self.c1(inputs)
+        x = self.s2(x)
+        x = self.c3(x)
+        x = self.s4(x)
+        x = self.flatten(x)
+        x = self.c5(x)
+        x = self.f6(x)
+        return self.o7(x)
+
+
+class ArticleLeNet5(ArticleModel):
+    """The article's class with the fix: `build` passes one symbolic input through, so every shape is known."""
+
+    def build(self, input_shape) -> None:
+        """Build all layers for a batch of shape (batch, height, width, channels)."""
+        self.call(keras.Input(input_shape[1:]))
+        self.built = True
 
 
 def fit(splits: Splits, path: Path, epochs: int, seed: int = 0) -> keras.Model:
@@ -36,8 +66,9 @@ def fit(splits: Splits, path: Path, epochs: int, seed: int = 0) -> keras.Model:
         The trained model; `model.history.history` holds the metrics of this call.
     """
     keras.utils.set_random_seed(seed)
-    model = ArticleLeNet5(seed)
+    model = ArticleLeNet5()
     model.build((None, 28, 28, 1))
+    set_initial_weights(model, LENET5, seed)
     model.compile(
         "adam",
         keras.losses.SparseCategoricalCrossentropy(),

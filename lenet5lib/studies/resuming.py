@@ -21,7 +21,7 @@ import pandas as pd
 import tensorflow as tf
 
 from lenet5lib import models, records
-from lenet5lib.data.mnist import Splits, prepare
+from lenet5lib.data import Splits, prepare
 from lenet5lib.spec import Architecture, Dense, Dropout, Flatten
 from lenet5lib.training import checkpoint, keras_engine, loop
 from lenet5lib.training.recipe import Recipe
@@ -285,7 +285,7 @@ def _ours(splits: Splits, folder: Path) -> list[bool]:
     ]
     masks = [_mask(run.model, STOP * steps) for run in (resumed, whole)]
     orders = [
-        loop.epoch_order(run.record.config["seed"], EPOCHS, count).tolist()
+        loop.epoch_order(run.record.config.seed, EPOCHS, count).tolist()
         for run in (resumed, whole)
     ]
     return [

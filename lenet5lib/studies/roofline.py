@@ -1,7 +1,7 @@
 """Where the time of training goes: work counted, this machine and the loops measured, a recorded benchmark read.
 
-Whole programs and single layers are measured by `benchmarks/`, outside the library, which takes its counts and ways of
-measuring from here. TensorFlow is imported only by the functions that measure it. Chapter 15 is about this module.
+Whole programs and single layers are measured by `benchmarks/`, outside the library, with the counts and timers of this
+module. TensorFlow is imported only by the functions that measure it. Chapter 15 is about this module.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from lenet5lib.loops.compiled import specialise
 from lenet5lib.spec import LENET5, Architecture, Conv, pair
 
 FLOAT_BYTES = 4
-"""Bytes that come from memory together. Vectors that lie across two lines cost two accesses, so arrays begin at a line."""
-
-STEPS = {
+"""Bytes of a float32 number."""
+STEPS: dict[str, tuple[Callable[..., Any], bool]] = {
     "plain Python": (steps.plain, False),
     "compiled": (steps.plain, False),
     "examples innermost": (steps.innermost, True),
@@ -33,9 +32,9 @@ STEPS = {
     "two channels at once": (steps.two_channels, True),
     "kernel row, all threads": (steps.groups, True),
 }
-"""The steps of chapter 15 by name: the function, and whether examples stand innermost in its arrays."""
-SHARED = 8
-"""Groups that the threads share in the last step."""
+"""The steps of chapter 15 by name: the function, and whether the examples are the innermost axis of its arrays."""
+SHARED_GROUPS = 8
+"""The groups of examples that the threads share in the last step."""
 
 
 def macs(architecture: Architecture) -> dict[str, int]:
@@ -76,21 +75,25 @@ def work(architecture: Architecture, batch_size: int) -> pd.DataFrame:
         if count:
             values = batch_size * (prod(inputs) + prod(outputs))
             moved = FLOAT_BYTES * (values + arithmetic.params(layer, inputs))
-            rows[layer.name] = (count, moved, 2 * count / moved)
-    columns = ["MACs", "bytes", "FLOP/byte"]
+            rows[layer.name] = count, moved, 2 * count / moved
+    return _table(rows, "MACs", "bytes", "FLOP/byte")
+
+
+def _table(rows: dict[Any, tuple], *columns: str) -> pd.DataFrame:
+    """Return a table of named rows."""
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
-def seconds(function: Callable[[], Any], least: float = 0.1) -> float:
-    """Return the shortest time that a call takes: what disturbs a measurement only lengthens it.
+def seconds(function: Callable[[], Any], minimum: float = 0.1) -> float:
+    """Return the shortest time that a call takes: other programs can only lengthen it.
 
     Args:
-        function: called once to warm up, then again and again.
-        least: seconds to go on for; at least three calls are measured.
+        function: called once to warm up, then repeatedly.
+        minimum: seconds to repeat for; at least three calls are measured.
     """
     function()
     found: list[float] = []
-    while len(found) < 3 or sum(found) < least:
+    while len(found) < 3 or sum(found) < minimum:
         start = time.perf_counter()
         function()
         found.append(time.perf_counter() - start)
@@ -102,12 +105,9 @@ def matrix_rate(side: int = 2048, by: str = "numpy") -> float:
 
     Args:
         side: of both matrices.
-        by: "numpy" or "tensorflow", which have libraries of their own for it.
+        by: "numpy" or "tensorflow", which each have their own library for it.
     """
-    rng = np.random.default_rng(0)
-    left, right = (
-        aligned(rng.normal(size=(side, side)).astype(np.float32)) for _ in range(2)
-    )
+    left, right = random_array(side, side), random_array(side, side)
     if by == "numpy":
         return 2 * side**3 / seconds(lambda: left @ right)
     import tensorflow as tf
@@ -164,6 +164,14 @@ def loop_constants(layer: Conv, group: int) -> dict[str, Any]:
     return sizes | {"B": group, "F": np.float32}
 
 
+def find(architecture: Architecture, name: str) -> tuple[Conv, Shape, Shape]:
+    """Return a convolution by its name, and the shapes of its input and output."""
+    for layer, inputs, outputs in arithmetic.walk(architecture):
+        if layer.name == name and isinstance(layer, Conv):
+            return layer, inputs, outputs
+    raise ValueError(f"layer is {name!r}; expected a convolution. Choose another.")
+
+
 def measure_steps(
     names: Sequence[str] = tuple(STEPS),
     architecture: Architecture = LENET5,
@@ -182,57 +190,50 @@ def measure_steps(
         A row for each step: `µs/example`, the shortest time; `GFLOP/s`; `largest difference` of an output from the same sum
         in float64 by NumPy.
     """
-    conv, inputs, (rows, columns, channels) = next(
-        found for found in arithmetic.walk(architecture) if found[0].name == layer
-    )
-    height, width, ins = padded_shape(conv, inputs)
-    x = random_array(group, ins, height, width)
-    w = random_array(channels, ins, *pair(conv.kernel_size))
-    b = random_array(channels)
+    conv, inputs, (_, _, filters) = find(architecture, layer)
+    height, width, channels = padded_shape(conv, inputs)
+    x = random_array(group, channels, height, width)
+    w = random_array(filters, channels, *pair(conv.kernel_size))
+    b = random_array(filters)
     expected = _by_numpy(x, w, b)
     flop = 2 * arithmetic.macs(conv, inputs)
-    table = {}
+    rows = {}
     for name in names:
-        function, inside = STEPS[name]
-        count = SHARED if function is steps.groups else 1
-        arrays = x, np.empty(expected.shape, np.float32)
-        if inside:
-            arrays = tuple(_examples_innermost(array) for array in arrays)
-        taken, y = _step(
-            name, function, arrays, (w, b), loop_constants(conv, group), count
-        )
-        if inside:
-            y = np.moveaxis(y.reshape(channels, rows, columns, group), -1, 0)
-        micro = 1e6 * taken / (count * group)
+        arrays = x, w, b, np.empty(expected.shape, np.float32)
+        taken, y = _measure_step(name, arrays, loop_constants(conv, group))
         largest = float(np.abs(y - expected).max())
-        table[name] = micro, flop / micro / 1e3, largest
-    titles = ["µs/example", "GFLOP/s", "largest difference"]
-    return pd.DataFrame.from_dict(table, orient="index", columns=titles)
+        rows[name] = 1e6 * taken, 1e-9 * flop / taken, largest
+    return _table(rows, "µs/example", "GFLOP/s", "largest difference")
 
 
-def _step(
-    name: str,
-    function: Callable,
-    arrays: tuple[np.ndarray, ...],
-    weights: tuple[np.ndarray, ...],
-    sizes: dict[str, Any],
-    count: int,
+def _measure_step(
+    name: str, arrays: tuple[np.ndarray, ...], constants: dict[str, Any]
 ) -> tuple[float, np.ndarray]:
-    """Return the seconds of one step of chapter 15, and its result."""
-    x, y = arrays
-    if name == "plain Python":
+    """Return the seconds per example of one step of chapter 15, and its output, (examples, channels, rows, columns)."""
+    (function, is_innermost), (x, w, b, y) = STEPS[name], arrays
+    group, shape = len(x), y.shape
+    if name == "plain Python":  # Too slow to be repeated.
         start = time.perf_counter()
-        function(x, *weights, y)
-        return time.perf_counter() - start, y
+        function(x, w, b, y)
+        return (time.perf_counter() - start) / group, y
+    if is_innermost:
+        x, y = _examples_innermost(x), _examples_innermost(y)
+    weights: tuple[np.ndarray, ...] = (w, b)
     if function in (forward.convolve, steps.groups):
-        weights = (*weights, np.ones(weights[0].shape[:2], np.int64))
-    if function is not steps.groups:
-        run = specialise(function, **sizes)
-        return seconds(lambda: run(x, *weights, y)), y
-    x, y = (aligned(np.repeat(one[np.newaxis], count, axis=0)) for one in (x, y))
-    run = specialise(function, "parallel", **sizes)
-    network.with_threads(network.thread_count())
-    return seconds(lambda: run(x, *weights, y)), y[-1]
+        weights += (np.ones(w.shape[:2], np.int64),)  # Every kernel is there.
+    how, groups = "", 1
+    if function is steps.groups:
+        how, groups = "parallel", SHARED_GROUPS
+        x, y = (
+            aligned(np.repeat(one[np.newaxis], groups, axis=0)) for one in (x, y)
+        )
+        network.with_threads(network.thread_count())
+    run = specialise(function, how, **constants)
+    taken = seconds(lambda: run(x, *weights, y)) / (groups * group)
+    y = y[-1] if groups > 1 else y
+    if is_innermost:
+        y = np.moveaxis(y.reshape(*shape[1:], group), -1, 0)
+    return taken, y
 
 
 def _examples_innermost(x: np.ndarray) -> np.ndarray:
@@ -243,7 +244,8 @@ def _examples_innermost(x: np.ndarray) -> np.ndarray:
 
 def _by_numpy(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the convolution of (examples, channels in, rows, columns) in float64."""
-    windows = np.lib.stride_tricks.sliding_window_view(x, w.shape[2:], axis=(2, 3))
+    sliding = np.lib.stride_tricks.sliding_window_view
+    windows = sliding(x, (1, 1, *w.shape[2:]))[..., 0, 0, :, :]
     found = np.einsum("knrcuv,mnuv->kmrc", windows, w.astype(float), optimize=True)
     return found + b[:, np.newaxis, np.newaxis]
 
@@ -256,17 +258,13 @@ def group_sizes(
     Returns:
         A row for each number of examples in a group: `µs/example`, and `MB`, the size of the input and output of a group.
     """
-    conv, inputs, outputs = next(
-        found for found in arithmetic.walk(architecture) if found[0].name == layer
-    )
+    conv, inputs, outputs = find(architecture, layer)
     values = FLOAT_BYTES * (prod(padded_shape(conv, inputs)) + prod(outputs))
     rows = {}
     for group in groups:
         table = measure_steps(["kernel row at once"], architecture, layer, group)
         rows[group] = table["µs/example"].iloc[0], 1e-6 * group * values
-    return pd.DataFrame.from_dict(
-        rows, orient="index", columns=["µs/example", "MB"]
-    )
+    return _table(rows, "µs/example", "MB")
 
 
 def recorded_layers(result: dict[str, Any]) -> pd.DataFrame:
@@ -278,12 +276,10 @@ def recorded_layers(result: dict[str, Any]) -> pd.DataFrame:
     """
     rows = {}
     for name, layer in result["layers"]["layers"].items():
-        rates = {
-            "TensorFlow, GFLOP/s": layer["keras"]["gflops"],
-            "loops, GFLOP/s": layer["loops"]["gflops"],
-        }
+        rates = [layer[engine]["gflops"] for engine in ("keras", "loops")]
+        titles = "TensorFlow, GFLOP/s", "loops, GFLOP/s"
         times = {f"{k}, µs": value for k, value in layer["microseconds"].items()}
-        rows[name] = rates | times
+        rows[name] = dict(zip(titles, rates, strict=True)) | times
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -302,57 +298,15 @@ def recorded_points(
     }
 
 
-def speedrun_curves(result: dict[str, Any]) -> dict[str, list[list[float]]]:
-    """Return a curve for each recipe and engine of a recorded speedrun, of the run with the median of the seconds.
-
-    Returns:
-        "recipe, engine" to pairs of seconds and accuracy on the validation digits, a pair an epoch.
-    """
-    found = {}
-    for name, recipe in result["recipes"].items():
-        for engine in ("loops", "keras"):
-            ordered = sorted(recipe[engine], key=lambda run: run["seconds"])
-            found[f"{name}, {engine}"] = ordered[len(ordered) // 2]["curve"]
-    return found
-
-
-def recorded_speedrun(result: dict[str, Any]) -> pd.DataFrame:
-    """Return a recorded speedrun as a table.
-
-    Returns:
-        A row for each recipe and engine: `epochs`; `seeds`; `test accuracy, %`, the mean over the seeds; `lowest, %`;
-        `seconds`, the median over the seeds.
-    """
-    rows = {}
-    for name, recipe in result["recipes"].items():
-        for engine in ("loops", "keras"):
-            runs = recipe[engine]
-            correct = [100 * run["test_accuracy"] for run in runs]
-            median = float(np.median([run["seconds"] for run in runs]))
-            row = (
-                recipe["epochs"],
-                len(runs),
-                float(np.mean(correct)),
-                min(correct),
-                median,
-            )
-            rows[f"{name}, {engine}"] = row
-    columns = ["epochs", "seeds", "test accuracy, %", "lowest, %", "seconds"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-
-
 @functools.cache
 def graph_operations(batch_size: int = 32) -> int:
     """Return the number of operations in the graph of one training step that Keras hands to TensorFlow for LeNet-5."""
-    import keras
     import tensorflow as tf
 
     from lenet5lib import models
 
     model = models.build(LENET5)
-    model.compile(
-        keras.optimizers.Adam(), keras.losses.SparseCategoricalCrossentropy()
-    )
+    model.compile("adam", "sparse_categorical_crossentropy")
     model.optimizer.build(model.trainable_variables)
     pixels = tf.zeros((batch_size, *LENET5.input_shape))
     labels = tf.zeros(batch_size, tf.int32)
@@ -374,7 +328,7 @@ def recorded_table(result: dict[str, Any]) -> pd.DataFrame:
     """Return a recorded benchmark as a table.
 
     Returns:
-        A row for each program and batch size, in the order of measuring: `s/epoch` (median), `digits/s`, `GFLOP/s`, and
+        A row for each program and batch size, in the order of measuring: `s/epoch` (median), `images/s`, `GFLOP/s`, and
         `% of limit`, the share of the machine's matrix product.
     """
     rows = {
@@ -386,8 +340,7 @@ def recorded_table(result: dict[str, Any]) -> pd.DataFrame:
         )
         for name, numbers in result["programs"].items()
     }
-    columns = ["s/epoch", "digits/s", "GFLOP/s", "% of limit"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return _table(rows, "s/epoch", "images/s", "GFLOP/s", "% of limit")
 
 
 def overheads(result: dict[str, Any]) -> pd.DataFrame:
@@ -398,18 +351,17 @@ def overheads(result: dict[str, Any]) -> pd.DataFrame:
         and `µs/example`; `% fixed`, the share of the first in a step of 32 examples.
     """
     rows = {}
-    digits = result["data"]["training_digits"]
-    steps_ = [-(-digits // size) for size in (32, 128)]
+    num_train = result["data"]["num_train"]
+    few, many = (-(-num_train // size) for size in (128, 32))  # Steps per epoch.
     median = {
         name: n["seconds"]["median"] for name, n in result["programs"].items()
     }
-    for name in result["programs"]:
+    for name in median:
         kind, _, size = name.rpartition("-")
         if size == "32" and f"{kind}-128" in median:
-            times = median[name], median[f"{kind}-128"]
-            fixed = (times[0] - times[1]) / (steps_[0] - steps_[1])
-            each = (times[0] - steps_[0] * fixed) / digits
+            # The epochs take many · fixed + num_train · each, and few · fixed + num_train · each.
+            fixed = (median[name] - median[f"{kind}-128"]) / (many - few)
+            each = (median[name] - many * fixed) / num_train
             share = 100 * fixed / (fixed + 32 * each)
             rows[kind] = 1e6 * fixed, 1e6 * each, share
-    columns = ["µs/step", "µs/example", "% fixed"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return _table(rows, "µs/step", "µs/example", "% fixed")

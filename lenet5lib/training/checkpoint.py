@@ -2,7 +2,7 @@
 
 A checkpoint is a Keras weights file, readable by `load_weights`, that holds the weights and the optimizer's state. The
 run's record (history, best score so far, configuration) stands in the same file as an attribute, so that weights and
-history can never be of different epochs. After HDF5's own data the file ends in a digest of all that stands before it.
+history can never be of different epochs. After HDF5's own data the file ends in a checksum of all bytes before it.
 Chapter 7 is about this module.
 """
 
@@ -18,8 +18,14 @@ import numpy as np
 import pandas as pd
 
 from lenet5lib import files
+from lenet5lib._checks import require_choice
+from lenet5lib.loops import compiled
+from lenet5lib.loops.network import Network
 from lenet5lib.records import Record, RecordError
-from lenet5lib.spec import Architecture
+from lenet5lib.spec import RBF, Architecture
+from lenet5lib.training import weights_file
+from lenet5lib.training.engine import ENGINES
+from lenet5lib.training.weights_file import Weights
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +35,7 @@ PREVIOUS = "previous.weights.h5"
 """The checkpoint before the last, kept in case the last is damaged."""
 RECORD_ATTRIBUTE = "lenet5lib record"
 SEAL = b"lenet5lib sha256 "
-"""What the last bytes of a checkpoint begin with; the digest follows, 64 hexadecimal digits."""
+"""The beginning of a checkpoint's last bytes; the checksum follows, 64 hexadecimal digits."""
 
 
 class CheckpointError(ValueError):
@@ -37,25 +43,27 @@ class CheckpointError(ValueError):
 
 
 class DamagedError(CheckpointError):
-    """A checkpoint that was cut short or altered."""
+    """A checkpoint that was cut short or altered; `reason` says which checkpoint, and how that was found."""
+
+    def __init__(self, path: Path, found: str) -> None:
+        self.reason = f"the checkpoint {path} is damaged: {found}"
+        super().__init__(
+            f"{self.reason}. It is left as it is; restore it from a copy, or train "
+            "again from epoch 1 with --no-resume (resume=False), which moves the "
+            "folder aside."
+        )
 
 
-def save(
-    model: keras.Model,
-    record: Record | str,
-    path: Path,
-    with_optimizer: bool = True,
-    previous: Path | None = None,
-) -> None:
-    """Save a Keras model's weights, its optimizer (unless told otherwise) and a record as one file; see `write`."""
-    write(keras_contents(model, with_optimizer), record, path, previous)
+def misfit(path: Path, error: Exception) -> CheckpointError:
+    """Return the error of a whole checkpoint that does not fit the network or the optimizer."""
+    return CheckpointError(f"{path} does not fit: {str(error).splitlines()[0]}")
 
 
 def keras_contents(model: keras.Model, with_optimizer: bool = True) -> bytes:
-    """Return a Keras model's weights file, with the optimizer or without."""
+    """Return the bytes of a Keras model's weights file, with the optimizer's state or without."""
     import keras
 
-    if not with_optimizer:  # The same layers in a model that was not compiled.
+    if not with_optimizer:  # The same layers in a model without an optimizer.
         model = keras.Model(model.inputs, model.outputs)
     memory = Memory()
     model.save_weights(memory)
@@ -84,11 +92,11 @@ def write(
         text = record if isinstance(record, str) else record.to_json()
         file.attrs[RECORD_ATTRIBUTE] = _chunks(text)
     try:
-        with files.replacing(path) as temporary:
+        with files.atomic_write(path) as temporary:
             temporary.write_bytes(memory.getvalue() + _seal(memory.getvalue()))
             if previous and path.exists():
                 files.flush(temporary)
-                files.keep(path, previous)
+                files.link_or_copy(path, previous)
     except OSError as error:
         raise CheckpointError(
             f"could not save {path}: {error.strerror}. What was saved before is whole. Free space or make the folder "
@@ -122,7 +130,7 @@ def newest(run_dir: Path) -> tuple[Path | None, str | None]:
         except DamagedError as error:
             if not previous.exists():
                 raise
-            reason, _, _ = str(error).partition(". It is left")
+            reason = error.reason
     elif previous.exists():
         reason = f"there is no {LAST} in {run_dir}"
     else:
@@ -130,58 +138,112 @@ def newest(run_dir: Path) -> tuple[Path | None, str | None]:
     return previous, f"{reason}. Going on from {PREVIOUS}"
 
 
-def load(model: keras.Model, path: Path) -> Record:
+def restore(model: keras.Model, path: Path) -> Record:
     """Verify a checkpoint, load its weights and optimizer state into the model, and return its record.
 
     Args:
-        model: built, and compiled with the optimizer if that is to be restored.
-        path: a file that `save` wrote.
+        model: built, and compiled with the optimizer if its state is to be restored.
+        path: of a checkpoint.
 
     Raises:
-        CheckpointError: missing, cut short, altered, or of another architecture; the file is left as it is.
+        CheckpointError: missing, cut short, altered, or of a different architecture; the file is left as it is.
     """
-    memory, record = _read(path)
     from lenet5lib import models
 
+    contents, record = read(path)
     try:
-        models.confirm(model, Architecture.from_dict(record.config["architecture"]))
+        models.confirm(model, record.config.architecture)
         if model.compiled:
             model.optimizer.build(model.trainable_variables)
-        model.load_weights(memory)
+        model.load_weights(Memory(contents))
     except (ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{path} does not fit: {str(error).splitlines()[0]}"
-        ) from None
+        raise misfit(path, error) from None
     return record
 
 
-def read(path: Path) -> tuple[bytes, Record]:
-    """Verify a checkpoint and return its weights file and its record.
+def load(
+    run_dir: str | Path, name: str = BEST, engine: str = "loops"
+) -> Network | keras.Model:
+    """Return a run's network with its weights: as loops, or as a Keras model; see `load_network` and `load_model`."""
+    require_choice("engine", engine, ENGINES)
+    if engine == "loops" and not compiled.available():
+        compiled.say_missing("Keras takes the place of the compiled loops")
+        engine = "keras"
+    return (
+        load_network(run_dir, name)
+        if engine == "loops"
+        else load_model(run_dir, name)
+    )
+
+
+def load_network(run_dir: str | Path, name: str = BEST) -> Network:
+    """Return the network that a run trained, as loops.
+
+    Args:
+        run_dir: the run's folder.
+        name: of a weights file in it; the last weights are averaged if the run's recipe says so.
 
     Raises:
-        CheckpointError: missing, cut short or altered.
+        CheckpointError: no such file, or a damaged one.
     """
-    memory, record = _read(path)
-    return memory.getvalue(), record
+    path = Path(run_dir) / name
+    architecture, weights = load_weights(path)
+    try:
+        return Network(architecture, weights)
+    except ValueError as error:
+        raise misfit(path, error) from None
+
+
+def load_model(run_dir: str | Path, name: str = BEST) -> keras.Model:
+    """Return the network that a run trained, as a Keras model; arguments and errors are those of `load_network`."""
+    from lenet5lib import models
+
+    path = Path(run_dir) / name
+    architecture, weights = load_weights(path)
+    model = models.build(architecture)
+    try:
+        for layer in model.layers:
+            if layer.weights:
+                layer.set_weights(weights[layer.name])
+    except (ValueError, KeyError) as error:
+        raise misfit(path, error) from None
+    return model
+
+
+def load_weights(path: Path) -> tuple[Architecture, Weights]:
+    """Return a checkpoint's architecture, and the weights of each layer, averaged if the recipe says so.
+
+    Raises:
+        CheckpointError: no such file, or a damaged one.
+    """
+    contents, record = read(path)
+    architecture = record.config.architecture
+    weights, state = weights_file.read(io.BytesIO(contents))
+    # A file without an optimizer's state holds the average already.
+    if record.config.recipe.ema_decay and state:
+        averages = iter(
+            state[2:]
+        )  # After the number of steps and the learning rate.
+        for layer in architecture.layers:
+            if layer.name in weights and not isinstance(layer, RBF):
+                own = weights[layer.name]
+                weights[layer.name] = tuple(next(averages) for _ in own)
+    return architecture, weights
 
 
 def read_record(path: Path) -> Record:
-    """Verify a checkpoint and return the record in it, leaving the weights alone.
-
-    Raises:
-        CheckpointError: missing, cut short or altered.
-    """
-    return _read(path)[1]
+    """Verify a checkpoint and return the record in it; errors are those of `read`."""
+    return read(path)[1]
 
 
-def _read(path: Path) -> tuple[Memory, Record]:
-    """Return a checkpoint's weights file and its record, verified: HDF5 given damaged bytes can crash the program.
+def read(path: Path) -> tuple[bytes, Record]:
+    """Verify a checkpoint and return the bytes of its weights file and its record.
 
     Raises:
         CheckpointError: missing, cut short or altered.
     """
     try:
-        contents = path.read_bytes()
+        whole = path.read_bytes()
     except FileNotFoundError:
         raise CheckpointError(
             f"no checkpoint at {path}. Name the folder of a run that was trained."
@@ -191,33 +253,28 @@ def _read(path: Path) -> tuple[Memory, Record]:
             f"cannot read the checkpoint {path}: {error.strerror}. Make it readable."
         ) from None
     length = len(_seal(b""))
-    memory, seal = Memory(contents[:-length]), contents[-length:]
+    contents, seal = whole[:-length], whole[-length:]
     if not seal.startswith(SEAL):
-        came = f"{len(contents):,} bytes, expected a digest at the end; it was cut short, or another program wrote it"
-        raise DamagedError(_damaged(path, came))
-    if seal != _seal(memory.getvalue()):
-        found, expected = (
-            one[len(SEAL) :][:12].decode(errors="replace")
-            for one in (_seal(memory.getvalue()), seal)
-        )
         raise DamagedError(
-            _damaged(
-                path, f"its contents have digest {found}…, expected {expected}…"
-            )
+            path,
+            f"{len(whole):,} bytes, expected a checksum at the end; it was cut short, "
+            "or another program wrote it",
         )
-    with h5py.File(memory, "r") as file:
+    # Before HDF5 reads it: damaged bytes can crash the program there.
+    if seal != (found := _seal(contents)):
+        shown = [
+            one.removeprefix(SEAL)[:12].decode(errors="replace")
+            for one in (found, seal)
+        ]
+        raise DamagedError(
+            path, "its contents have checksum {}…, expected {}…".format(*shown)
+        )
+    with h5py.File(io.BytesIO(contents), "r") as file:
         text = "".join(file.attrs[RECORD_ATTRIBUTE])
     try:
-        return memory, Record.from_json(text, str(path))
+        return contents, Record.from_json(text, str(path))
     except RecordError as error:
         raise CheckpointError(str(error)) from None
-
-
-def _damaged(path: Path, reason: str) -> str:
-    return (
-        f"the checkpoint {path} is damaged: {reason}. It is left as it is; restore it from a copy, or train anew with "
-        "--no-resume (resume=False), which moves the folder aside."
-    )
 
 
 def _seal(contents: bytes) -> bytes:
@@ -231,75 +288,55 @@ def _chunks(text: str, size: int = 8000) -> list[str]:
 
 
 def _arrays(path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Return the arrays of a weights file in two groups, "weights" and "optimizer", by name."""
+    """Return the arrays of a weights file by name, in two groups: "weights" and "optimizer"."""
     groups: dict[str, dict[str, np.ndarray]] = {"weights": {}, "optimizer": {}}
 
     def add(name: str, item: h5py.Dataset | h5py.Group) -> None:
         if isinstance(item, h5py.Dataset):
-            groups["optimizer" if name.startswith("optimizer/") else "weights"][
-                name
-            ] = item[()]
+            group = "optimizer" if name.startswith("optimizer/") else "weights"
+            groups[group][name] = item[()]
 
     with h5py.File(path, "r") as file:
         file.visititems(add)
     return groups
 
 
-def parts(path: Path) -> tuple[str, ...]:
-    """Return the names of a weights file's parts: "optimizer" is among them if its state was saved too."""
-    with h5py.File(path, "r") as file:
-        return tuple(file)
-
-
 def contents(path: Path) -> pd.DataFrame:
-    """Return what a weights file holds: for weights and optimizer the number of arrays, and of numbers in them."""
-    rows = [
-        (group, len(arrays), sum(array.size for array in arrays.values()))
+    """Return what a weights file holds: for weights and optimizer the number of arrays, and of the numbers in them."""
+    rows = {
+        group: {
+            "arrays": len(arrays),
+            "numbers": sum(array.size for array in arrays.values()),
+        }
         for group, arrays in _arrays(path).items()
-    ]
-    return pd.DataFrame(rows, columns=["part", "arrays", "numbers"]).set_index(
-        "part"
-    )
+    }
+    return pd.DataFrame(rows).T.rename_axis("part")
 
 
-def compare(one: Path, other: Path) -> pd.DataFrame:
+def compare(path: Path, other: Path) -> pd.DataFrame:
     """Compare two weights files bit for bit.
 
     Returns:
-        For weights and optimizer: the arrays compared, the numbers in them, how many of these differ in any bit.
+        For weights and optimizer: the arrays compared, the numbers in them, and how many of these differ in any bit.
     """
-    rows = []
-    for (group, mine), theirs in zip(
-        _arrays(one).items(), _arrays(other).values(), strict=True
-    ):
-        names = sorted(mine.keys() | theirs.keys())
-        differing = sum(
-            _differing(mine.get(name), theirs.get(name)) for name in names
-        )
-        rows.append(
-            (
-                group,
-                len(names),
-                sum(array.size for array in mine.values()),
-                differing,
-            )
-        )
-    return pd.DataFrame(
-        rows, columns=["part", "arrays", "numbers", "differing"]
-    ).set_index("part")
+    table, others = contents(path), _arrays(other)
+    table["differing"] = 0
+    for group, arrays in _arrays(path).items():
+        names = arrays.keys() | others[group].keys()
+        pairs = [(arrays.get(name), others[group].get(name)) for name in names]
+        table.loc[group, "arrays"] = len(names)
+        table.loc[group, "differing"] = sum(_differing(*pair) for pair in pairs)
+    return table
 
 
-def _differing(one: np.ndarray | None, other: np.ndarray | None) -> int:
-    """Return how many numbers differ in any bit; all of them if there is nothing of the same form to compare with."""
-    if (
-        one is None
-        or other is None
-        or one.shape != other.shape
-        or one.dtype != other.dtype
-    ):
-        return max(array.size for array in (one, other) if array is not None)
-    bits = [
-        np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(one.size, -1)
-        for array in (one, other)
+def _differing(array: np.ndarray | None, other: np.ndarray | None) -> int:
+    """Return how many numbers differ in any bit; all if one array is missing, or shapes or types differ."""
+    if array is None or other is None:
+        return max(one.size for one in (array, other) if one is not None)
+    if (array.shape, array.dtype) != (other.shape, other.dtype):
+        return max(array.size, other.size)
+    bytes_of = [
+        np.ascontiguousarray(one).reshape(-1, 1).view(np.uint8)
+        for one in (array, other)
     ]
-    return int((bits[0] != bits[1]).any(axis=1).sum())
+    return int((bytes_of[0] != bytes_of[1]).any(axis=1).sum())

@@ -1,187 +1,145 @@
-"""Training with Keras: what `loop` asks of an engine, the training step as a TensorFlow graph.
-
-The other engine is `loops_engine`. Chapters 5 and 7 train with this one.
-"""
+"""Training with Keras: the training step of `step`, repeated inside one TensorFlow graph. Chapters 5 and 7 train with it."""
 
 from __future__ import annotations
 
 import os
-import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from lenet5lib import data, models
-from lenet5lib.data.mnist import Digits
+from lenet5lib import models
+from lenet5lib.data import Digits
 from lenet5lib.lenet1998 import optimizer as lenet1998_optimizer
-from lenet5lib.spec import Architecture
+from lenet5lib.records import Config
 from lenet5lib.training import checkpoint
+from lenet5lib.training.engine import Engine
 from lenet5lib.training.losses import Loss
 from lenet5lib.training.recipe import Recipe
-
-STEPS = 100
-"""Steps that TensorFlow takes for each call from Python."""
+from lenet5lib.training.step import train_step
 
 
-class KerasEngine:
-    """A Keras model, its optimizer, and the training step made one graph.
-
-    Args:
-        architecture: what to train.
-        recipe: the hyperparameters.
-        loss: to train by.
-        seed: of the initial weights and of dropout.
-        digits: to train on.
-    """
+class KerasEngine(Engine):
+    """A Keras model and its optimizer; see `Engine`."""
 
     name = "keras"
+    packages = ("tensorflow", "keras", "numpy")
 
-    def __init__(
-        self,
-        architecture: Architecture,
-        recipe: Recipe,
-        loss: Loss,
-        seed: int,
-        digits: Digits,
-    ) -> None:
-        self.recipe, self.loss, self.seed = recipe, loss, seed
-        built = models.build(architecture, seed, recipe.kernel_initializer)
-        self.built = compile_model(built, recipe)
-        self.images = data.fit(digits.images, architecture.input_shape)
-        self.batch_size = min(int(recipe.batch_size), len(digits))
+    def __init__(self, config: Config, loss: Loss, digits: Digits) -> None:
+        super().__init__(config, loss, digits)
+        architecture, recipe = config.architecture, config.recipe
+        model = models.build(architecture, config.seed, recipe.kernel_initializer)
+        self.trained = compile_model(model, recipe)
         self.pixels: tf.Tensor | None = None
-        self.shown: np.ndarray | None = None
-        self.many_steps = self._graph(architecture, digits)
+        self.epoch_images: np.ndarray | None = None
+        self.graph = self._graph(tf.constant(digits.labels.astype(np.int32)))
 
-    def _graph(self, architecture: Architecture, digits: Digits):
-        """Return the function that takes up to 100 steps, as a graph."""
-        labels = tf.constant(digits.labels.astype(np.int32))
-        model, loss, optimizer = self.built, self.loss, self.built.optimizer
-        variables = model.trainable_variables
-        summed = getattr(optimizer, "summed", False)
-        random = [layer for layer in model.layers if hasattr(layer, "step")]
+    def _graph(self, labels: tf.Tensor) -> Callable:
+        """Return a graph that takes pixels, batches and learning rates; see `train_steps`."""
 
-        def step(pixels, rows, rate):
-            """Take one step on the digits at these positions, −1 for none; return their losses' sum, the number right."""
-            there = rows >= 0
-            chosen = tf.maximum(rows, 0)
-            truth = tf.gather(labels, chosen)
-            weights = tf.cast(there, tf.float32)
-            for layer in random:
-                layer.step.assign(tf.cast(optimizer.iterations, tf.int32))
-            optimizer.learning_rate.assign(rate)
-            inputs = models.scaled(tf.gather(pixels, chosen), architecture.scale)
-            with tf.GradientTape() as tape:
-                outputs = model(inputs, training=True)
-                each = weights * loss(truth, outputs)
-                total = tf.reduce_sum(each)
-                goal = total if summed else total / tf.reduce_sum(weights)
-            optimizer.apply(tape.gradient(goal, variables), variables)
-            predictions = tf.argmax(loss.best * outputs, 1, tf.int32)
-            hits = (predictions == truth) & there
-            return total, tf.reduce_sum(tf.cast(hits, tf.int32))
+        def train_steps(pixels, batches, learning_rates):
+            def next_step(step, loss, num_correct):
+                batch = pixels, labels, batches[step], learning_rates[step]
+                step_loss, step_correct = self._train_step(*batch)
+                return step + 1, loss + step_loss, num_correct + step_correct
 
-        def steps(pixels, batches, rates, count):
-            """Take the first `count` of these steps; return the sum of the digits' losses and the number right."""
+            def unfinished(step, loss, num_correct):
+                return step < tf.shape(batches)[0]
 
-            def take(number, total, right):
-                more, hits = step(pixels, batches[number], rates[number])
-                return number + 1, total + more, right + hits
+            start = tf.constant(0), tf.constant(0.0), tf.constant(0)
+            return tf.while_loop(unfinished, next_step, start)[1:]
 
-            start = (tf.constant(0), tf.constant(0.0), tf.constant(0))
-            return tf.while_loop(lambda number, *_: number < count, take, start)[1:]
-
-        # For one form of arguments: TensorFlow warns of functions that it traces for many.
-        return tf.function(steps, autograph=False).get_concrete_function(
-            tf.TensorSpec((len(digits), *architecture.input_shape), tf.uint8),
-            tf.TensorSpec((STEPS, self.batch_size), tf.int32),
-            tf.TensorSpec((STEPS,), tf.float32),
-            tf.TensorSpec((), tf.int32),
+        # Traced once, for arrays of these shapes; the number of steps is free.
+        return tf.function(train_steps, autograph=False).get_concrete_function(
+            tf.TensorSpec(
+                (len(labels), *self.config.architecture.input_shape), tf.uint8
+            ),
+            tf.TensorSpec((None, self.batch_size), tf.int32),
+            tf.TensorSpec((None,), tf.float32),
         )
+
+    def _train_step(self, pixels, labels, rows, learning_rate):
+        """Take one step on the images at these positions, −1 for none; return their summed loss and the number correct."""
+        model, optimizer = self.trained, self.trained.optimizer
+        # The last batch of an epoch is filled up with the first image, which counts 0.
+        present, rows = rows >= 0, tf.maximum(rows, 0)
+        weights = tf.cast(present, tf.float32)
+
+        def summed(losses):
+            return tf.reduce_sum(weights * losses)
+
+        def mean(losses):
+            return summed(losses) / tf.reduce_sum(weights)
+
+        sums = getattr(optimizer, "expects_sum_of_losses", False)
+        optimizer.learning_rate.assign(learning_rate)
+        for layer in model.layers:
+            if hasattr(layer, "step"):  # Dropout: its masks depend on the step.
+                layer.step.assign(tf.cast(optimizer.iterations, tf.int32))
+        images = models.scaled(
+            tf.gather(pixels, rows), self.config.architecture.pixel_range
+        )
+        labels = tf.gather(labels, rows)
+        losses, outputs = train_step(
+            model, self.loss, optimizer, images, labels, summed if sums else mean
+        )
+        predictions = tf.argmax(self.loss.score_sign * outputs, 1, tf.int32)
+        correct = (predictions == labels) & present
+        return summed(losses), tf.reduce_sum(tf.cast(correct, tf.int32))
 
     @property
     def threads(self) -> int:
-        """The number of threads."""
         given = tf.config.threading.get_intra_op_parallelism_threads()
         return given or os.cpu_count() or 1
 
-    @property
-    def versions(self) -> dict[str, str]:
-        """The versions of what computes."""
-        return {
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-        }
-
-    def begin_epoch(self, images: np.ndarray, number: int, begun: bool) -> None:
-        """Take the images of an epoch, uint8 (n, height, width); estimate the second derivatives where that is due."""
-        if self.shown is not images:
-            self.pixels = None  # Not two epochs' digits at a time.
+    def begin_epoch(self, images: np.ndarray, epoch: int, begun: bool) -> None:
+        if self.epoch_images is not images:
+            self.pixels = None  # So that memory holds one epoch's images, not two.
             self.pixels = tf.constant(images[..., np.newaxis])
-            self.shown = images
-        # Within an epoch they are in the checkpoint.
-        if self.recipe.optimizer == "levenberg-marquardt" and not begun:
+            self.epoch_images = images
+        # Within an epoch the second derivatives are in the checkpoint.
+        if self.config.recipe.optimizer == "levenberg-marquardt" and not begun:
             rows = lenet1998_optimizer.estimation_set(
-                self.seed, number, of=len(images)
+                self.config.seed, epoch, of=len(images)
             )
-            inputs = models.prepared(self.built, images[rows])
+            inputs = models.prepared(self.trained, images[rows])
             found = lenet1998_optimizer.second_derivatives(
-                self.built, self.loss, inputs
+                self.trained, self.loss, inputs
             )
-            self.built.optimizer.set_second_derivatives(found)
+            self.trained.optimizer.set_second_derivatives(found)
 
-    def steps(self, batches: np.ndarray, rates: np.ndarray) -> tuple[float, int]:
-        """Take one step for each row of `batches` (steps, batch size), positions or −1; return loss and number correct."""
-        rows = np.full((STEPS, self.batch_size), -1, np.int32)
-        rows[: len(batches)] = batches
-        all_rates = np.zeros(STEPS, np.float32)
-        all_rates[: len(rates)] = rates
-        total, right = self.many_steps(
-            self.pixels,
-            tf.constant(rows),
-            tf.constant(all_rates),
-            tf.constant(len(batches), tf.int32),
-        )
-        return total.numpy().item(), right.numpy().item()
+    def train_steps(
+        self, batches: np.ndarray, learning_rates: np.ndarray
+    ) -> tuple[float, int]:
+        arrays = tf.constant(batches, tf.int32), tf.constant(learning_rates)
+        loss, num_correct = self.graph(self.pixels, *arrays)
+        return loss.numpy().item(), num_correct.numpy().item()
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
-        """Return the network's output for uint8 images, (n, units)."""
-        return models.outputs(self.built, images)
+        return models.outputs(self.trained, images)
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Use the average of the weights, where the recipe asks for one, for as long as the block lasts."""
-        with lenet1998_optimizer.averaged(self.built):
+    def ema_weights(self) -> Iterator[None]:
+        with ema_weights(self.trained):
             yield
 
-    def take_average(self) -> None:
-        """Take the average of the weights for good, where the recipe asks for one."""
-        lenet1998_optimizer.take_average(self.built)
+    def use_ema_weights(self) -> None:
+        use_ema_weights(self.trained)
 
     def contents(self, with_optimizer: bool = True) -> bytes:
-        """Return a weights file."""
-        return checkpoint.keras_contents(self.built, with_optimizer)
+        return checkpoint.keras_contents(self.trained, with_optimizer)
 
     def restore(self, contents: bytes) -> None:
-        """Take over weights and optimizer from a weights file that either engine wrote.
-
-        Raises:
-            ValueError: it does not fit.
-        """
-        self.built.load_weights(checkpoint.Memory(contents))
+        self.trained.load_weights(checkpoint.Memory(contents))
 
     def model(self) -> keras.Model:
-        """Return the model."""
-        return self.built
+        return self.trained
 
 
 def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
-    """Give the model its optimizer, the optimizer's state built so that loading can fill it."""
+    """Give a model its optimizer, built, so that its state can be loaded; return the model."""
     rate = float(recipe.learning_rates(np.zeros(1), 1, [])[0])
     average = {}
     if recipe.ema_decay:
@@ -193,8 +151,30 @@ def compile_model(model: keras.Model, recipe: Recipe) -> keras.Model:
     elif recipe.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(rate, momentum=recipe.momentum, **average)
     else:
-        mu = lenet1998_optimizer.MU if recipe.damping is None else recipe.damping
-        optimizer = lenet1998_optimizer.DiagonalLevenbergMarquardt(rate, mu)
+        given = recipe.damping
+        damping = lenet1998_optimizer.DAMPING if given is None else given
+        optimizer = lenet1998_optimizer.DiagonalLevenbergMarquardt(rate, damping)
     model.compile(optimizer)
     optimizer.build(model.trainable_variables)
     return model
+
+
+def use_ema_weights(model: keras.Model) -> None:
+    """Replace a model's weights by their exponential moving average, if its optimizer keeps one."""
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+
+
+@contextmanager
+def ema_weights(model: keras.Model) -> Iterator[None]:
+    """Use the exponential moving average of a model's weights inside a `with` block, if its optimizer keeps one.
+
+    Afterwards the model has its own weights again, bit for bit.
+    """
+    variables = model.trainable_variables if model.optimizer.use_ema else []
+    own = [variable.numpy() for variable in variables]
+    use_ema_weights(model)
+    try:
+        yield
+    finally:
+        for variable, values in zip(variables, own, strict=True):
+            variable.assign(values)

@@ -7,8 +7,7 @@ of `Recipe`. Plain numbers only: no TensorFlow is needed to read or compare reci
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from numbers import Real
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -91,12 +90,13 @@ class Recipe:
         learning_rate: the optimizer's step size: a number, or a schedule.
         weight_decay: the share by which each kernel shrinks in a step, times the learning rate (Loshchilov and Hutter 2019);
             biases do not.
-        distortion: of each training image, differently in each epoch; None for none.
-        loss: one of `LOSSES`; None for the one that goes with the network's output, see `losses.make_loss`.
-        rubbish_distance: the j of the paper's equation (9); None for the library's value.
+        distortion: of each training image, differently in each epoch; by default none.
+        loss: one of `LOSSES`; by default the one that goes with the network's output, see `losses.make_loss`.
+        rubbish_distance: the j of the paper's equation (9), above 0; by default `losses.RUBBISH_DISTANCE`.
         optimizer: one of `OPTIMIZERS`.
-        damping: the µ of the Levenberg–Marquardt optimizer, above 0; None for the library's value.
-        kernel_initializer: one of `INITIALIZERS`; None for what goes with each layer's activation, see `default_initializer`.
+        damping: the µ of the Levenberg–Marquardt optimizer, above 0; by default the paper's.
+        kernel_initializer: one of `INITIALIZERS`; by default what goes with each layer's activation, see
+            `default_initializer`.
         label_smoothing: the share of the target probability that is spread evenly over all classes, below 1.
         ema_decay: above 0, what is validated and kept is the exponential moving average of the weights; each step keeps this
             share of it and takes the rest from the new weights; below 1.
@@ -110,11 +110,13 @@ class Recipe:
     learning_rate: float | Schedule = 0.001
     weight_decay: float = 0.0
     distortion: Distortion | None = None
-    loss: str | None = None
+    loss: str | None = field(default=None, metadata={"choices": LOSSES})
     rubbish_distance: float | None = None
-    optimizer: str = "adam"
+    optimizer: str = field(default="adam", metadata={"choices": OPTIMIZERS})
     damping: float | None = None
-    kernel_initializer: str | None = None
+    kernel_initializer: str | None = field(
+        default=None, metadata={"choices": INITIALIZERS}
+    )
     label_smoothing: float = 0.0
     ema_decay: float = 0.0
     momentum: float = 0.0
@@ -129,12 +131,10 @@ class Recipe:
                 f"distortion is {self.distortion!r}; expected a Distortion or None. "
                 "Build it from lenet5lib.training.recipe."
             )
-        require_choice("optimizer", self.optimizer, OPTIMIZERS)
-        if self.loss is not None:
-            require_choice("loss", self.loss, LOSSES)
-        if self.kernel_initializer is not None:
-            name = "kernel_initializer"
-            require_choice(name, self.kernel_initializer, INITIALIZERS)
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if "choices" in one.metadata and value != one.default:
+                require_choice(one.name, value, one.metadata["choices"])
         for name in ("rubbish_distance", "damping"):
             if getattr(self, name) is not None:
                 require_number(name, getattr(self, name), above=0)
@@ -166,7 +166,7 @@ class Recipe:
             float32, as many as steps.
         """
         schedule = self.learning_rate
-        if isinstance(schedule, Real):
+        if isinstance(schedule, int | float | np.number):
             return np.full(len(steps), schedule, np.float32)
         rates = schedule.learning_rates(steps, steps_per_epoch, val_losses)
         return rates.astype(np.float32)

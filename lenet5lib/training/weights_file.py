@@ -36,7 +36,7 @@ def group_name(layer: Layer) -> str:
         case Conv(table=None):
             return "conv2d"
         case Conv():
-            return "partial_conv2d"
+            return "table_conv2d"
         case Pool():
             return f"{layer.mode}_pooling2d"
         case Subsample():

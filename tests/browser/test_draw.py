@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import shutil
 import statistics
 
@@ -96,7 +97,7 @@ def loaded(request, tab):
 def test_the_page_agrees_with_keras_on_500_test_digits(loaded):
     tab, script = loaded
     keras_model = export.model_of(script)
-    digits = data.load_digits(report=None).test.take(slice(500))
+    digits = data.load_digits(report=None).test.select(slice(500))
     expected = keras_model.predict(data.prepare(digits.images), verbose=0)
     found = np.array(tab.evaluate(FORWARD, encoded(digits.images)))
     assert found.shape == (500, 10)
@@ -196,7 +197,7 @@ def rasters(count):
 
 def test_a_raster_comes_to_mnists_form_as_the_library_brings_it(tab):
     for raster in rasters(200):
-        expected = pictures.to_mnist_form(raster.astype(np.float32))
+        expected = pictures.to_mnist_format(raster.astype(np.float32))
         found = tab.evaluate(
             """([text, width, height]) => Array.from(
                 LENET5_ENGINE.toMnistForm(Float32Array.from(LENET5_ENGINE.bytes(text)), width, height))""",
@@ -209,7 +210,7 @@ def test_a_raster_comes_to_mnists_form_as_the_library_brings_it(tab):
 def test_a_raster_without_contrast_is_no_digit_for_either(tab):
     assert tab.evaluate("() => LENET5_ENGINE.toMnistForm(new Float32Array(100).fill(7), 10, 10)") is None  # fmt: skip
     with pytest.raises(pictures.ImageError):
-        pictures.to_mnist_form(np.full((10, 10), 7, np.float32))
+        pictures.to_mnist_format(np.full((10, 10), 7, np.float32))
 
 
 def test_scripted_strokes_of_all_ten_digits_are_read(tab):
@@ -581,9 +582,25 @@ def test_without_scripts_the_still_picture_stands_in_the_page(open_page):
     assert not tab.locator(".live").is_visible()
 
 
-def test_if_a_script_is_missing_the_still_picture_stays(open_page, browser):
+LOADED = re.findall(
+    r'src="\.\./_static/((?:engine|live|network|strokes|draw\w*)\.js)',
+    (HTML / PAGE).read_text(encoding="utf-8") if (HTML / PAGE).is_file() else "",
+)
+
+
+def test_the_page_loads_every_part_and_last_what_starts_them():
+    parts = {path.name for path in (ROOT / "book/_static").glob("draw*.js")}
+    assert parts | {"engine.js", "live.js", "network.js", "strokes.js"} == set(
+        LOADED
+    )
+    assert len(parts) > 5
+    assert LOADED[-1] == "draw.js"
+
+
+@pytest.mark.parametrize("script", LOADED)
+def test_if_a_script_is_missing_the_still_picture_stays(script, open_page):
     tab = open_page("book/index.html")
-    tab.route("**/network.js*", lambda route: route.abort())
+    tab.route(f"**/{script}*", lambda route: route.abort())
     tab.goto(tab.url.replace("index", "draw"))
     assert tab.locator(".live-still-draw img").is_visible()
     assert not tab.locator(".live").is_visible()

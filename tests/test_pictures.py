@@ -1,4 +1,4 @@
-"""Images of visitors' digits, made here with Pillow, brought to MNIST's form: size, place, polarity, refusals."""
+"""Images of visitors' digits, made here with Pillow, brought to MNIST's format: size, place, polarity, refusals."""
 
 import io
 import os
@@ -66,7 +66,7 @@ def centre_of_mass(digit):
     ) / total
 
 
-def assert_in_mnist_form(digit):
+def assert_in_mnist_format(digit):
     assert (digit.shape, digit.dtype) == ((28, 28), np.uint8)
     assert digit.max() == 255
     assert abs(max(ink_box(digit)) - 20) <= 1
@@ -78,16 +78,16 @@ def assert_in_mnist_form(digit):
 @pytest.mark.parametrize(
     ("ink", "paper"), [(0, 255), (255, 0)], ids=["dark on light", "light on dark"]
 )
-def test_a_drawing_of_any_size_comes_to_mnists_form(
+def test_a_drawing_of_any_size_comes_to_mnists_format(
     size, name, ink, paper, tmp_path
 ):
-    assert_in_mnist_form(read(drawing(size, ink, paper), tmp_path, name))
+    assert_in_mnist_format(read(drawing(size, ink, paper), tmp_path, name))
 
 
 @pytest.mark.parametrize("digit", ["4", "1", "7"])
 def test_the_aspect_ratio_is_kept(digit, tmp_path):
     found = read(drawing(digit=digit), tmp_path)
-    assert_in_mnist_form(found)
+    assert_in_mnist_format(found)
     ink = np.asarray(drawing(digit=digit)) < 128
     height, width = (
         np.count_nonzero(ink.any(axis=1)),
@@ -169,13 +169,28 @@ def test_faint_noise_on_the_paper_does_not_enlarge_the_digit(tmp_path):
         np.clip(np.asarray(clean) + noise, 0, 255).astype(np.uint8)
     )
     found = read(noisy, tmp_path)
-    assert_in_mnist_form(found)
+    assert_in_mnist_format(found)
     assert np.abs(found.astype(int) - read(clean, tmp_path)).mean() < 5
 
 
-def test_a_digit_already_in_mnists_form_hardly_changes():
-    once = pictures.to_mnist_form(np.asarray(drawing((300, 300)), np.float32))
-    again = pictures.to_mnist_form(once.astype(np.float32))
+def test_ink_of_a_tenth_of_the_darkest_does_not_enlarge_the_box():
+    grey = np.full((60, 60), 255, np.float32)
+    grey[20:40, 25:35] = 0
+    plain = pictures.to_mnist_format(grey)
+    grey[10:50, 10:50] = np.minimum(grey[10:50, 10:50], 255 * 0.9)
+    np.testing.assert_array_equal(pictures.to_mnist_format(grey), plain)
+
+
+def test_reducing_takes_the_mean_of_neighbouring_pixels():
+    grey = np.full((60, 60), 255, np.float32)
+    grey[10:50, 10:50] = np.where(np.indices((40, 40)).sum(axis=0) % 2, 0, 255)
+    inside = pictures.to_mnist_format(grey)[8:20, 8:20]
+    assert np.ptp(inside.astype(int)) <= 2  # A uniform grey, not a pattern.
+
+
+def test_a_digit_already_in_mnists_format_hardly_changes():
+    once = pictures.to_mnist_format(np.asarray(drawing((300, 300)), np.float32))
+    again = pictures.to_mnist_format(once.astype(np.float32))
     assert np.abs(again.astype(int) - once).mean() < 2
 
 
@@ -196,13 +211,11 @@ def refusal(path):
 
 def test_a_missing_image_is_refused(tmp_path):
     path = tmp_path / "missing.png"
-    assert refusal(path) == f"there is no image {path}. Check the name."
+    assert f"no image {path}" in refusal(path)
 
 
 def assert_no_image(path):
-    text = refusal(path)
-    assert text.startswith(f"cannot read {path} as an image: ")
-    assert text.endswith(". Expected a PNG or JPEG file; save or copy it again.")
+    assert f"cannot read {path} as an image" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -235,14 +248,13 @@ def test_a_truncated_image_is_refused(format, tmp_path):
 def test_an_image_without_contrast_is_refused(paper, ink, tmp_path):
     path = tmp_path / "blank.png"
     drawing(ink=ink, paper=paper).save(path)
-    assert refusal(path) == (
-        f"{path}: found no digit: the levels differ from the background by at most {ink - paper} of 255, "
-        "expected 20 or more. Draw it with more contrast."
-    )
+    text = refusal(path)
+    assert f"{path}: found no digit" in text
+    assert f" {ink - paper} of 255" in text
 
 
 def test_the_least_contrast_is_enough(tmp_path):
-    assert_in_mnist_form(read(drawing(ink=148, paper=128), tmp_path))
+    assert_in_mnist_format(read(drawing(ink=148, paper=128), tmp_path))
 
 
 def test_an_image_of_one_pixel_is_refused(tmp_path):
@@ -256,15 +268,15 @@ def mnist():
     if NAMED in ("", "stand-in"):
         pytest.skip("needs MNIST: set LENET5_MNIST to its .npz file")
     dataset = data.read(Path(NAMED))
-    if dataset.source != "MNIST":
-        pytest.skip(f"needs MNIST: LENET5_MNIST names {dataset.source}")
+    if dataset.dataset_name != "MNIST":
+        pytest.skip(f"needs MNIST: LENET5_MNIST names {dataset.dataset_name}")
     return dataset.test
 
 
 def test_mnists_own_digits_come_back_nearly_unchanged(mnist):
     digits = mnist.images[:500]
     found = np.stack(
-        [pictures.to_mnist_form(digit.astype(np.float32)) for digit in digits]
+        [pictures.to_mnist_format(digit.astype(np.float32)) for digit in digits]
     )
     differences = np.abs(found.astype(int) - digits).mean(axis=(1, 2))
     assert np.median(differences) < 1

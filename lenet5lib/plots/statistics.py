@@ -1,0 +1,82 @@
+"""Figures of test results: confusion matrix, error rates with intervals, a cumulative ablation (chapters 8 and 14)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lenet5lib.plots import style
+
+
+def _name_rows(ax: Axes, names: Iterable[str], xlabel: str) -> None:
+    """Name the rows from the top down; the horizontal axis begins at 0."""
+    names = list(names)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlim(left=0)
+    ax.set_xlabel(xlabel)
+
+
+@style.styled
+def confusion(matrix: np.ndarray) -> Figure:
+    """Draw a confusion matrix with its counts; only errors are coloured, since they are what one looks for.
+
+    Args:
+        matrix: (10, 10), a row for each label, a column for each predicted class.
+    """
+    figure, ax = style.single(4.8, width=5.2)
+    errors = matrix * (1 - np.eye(len(matrix), dtype=int))
+    ax.imshow(errors, cmap="Oranges", vmin=0, vmax=max(1, errors.max()) * 1.3)
+    for (row, column), count in np.ndenumerate(matrix):
+        weight = "bold" if row == column else "normal"
+        text = f"{count:,}" if count else "·"
+        style.write(ax, column, row, text, fontsize=8, weight=weight)
+    classes = range(len(matrix))
+    ax.set(xlabel="predicted class", ylabel="label in the file")
+    ax.set(xticks=classes, yticks=classes)
+    ax.grid(False)
+    return figure
+
+
+@style.styled
+def intervals(results: Mapping[str, tuple[float, float, float]]) -> Figure:
+    """Draw error rates with their confidence intervals.
+
+    Args:
+        results: name to (error, low, high), each 0–1.
+    """
+    figure, ax = style.single(0.8 + 0.4 * len(results))
+    for row, (error, low, high) in enumerate(results.values()):
+        ends = [100 * low, 100 * high]
+        ax.plot(ends, [row, row], color=style.TRAINING, linewidth=2)
+        ax.plot(100 * error, row, "o", color=style.TRAINING)
+    _name_rows(ax, results, "error (%), with its 95 % confidence interval")
+    return figure
+
+
+@style.styled
+def cumulative_ablation(
+    results: Mapping[str, np.ndarray], references: Mapping[str, float]
+) -> Figure:
+    """Draw the test errors of a chain of changes, a row for each: every seed as a dot, mean and standard deviation.
+
+    Args:
+        results: what was changed, in order, and the errors of its seeds, 0–1.
+        references: name to an error, 0–1, that a vertical line marks for comparison.
+    """
+    figure, ax = style.single(0.36 * len(results) + 1.3)
+    beside = {"transform": ax.get_yaxis_transform(), "ha": "left"}
+    for row, errors in enumerate(results.values()):
+        percent = 100 * np.asarray(errors)
+        mean, spread = percent.mean(), percent.std(ddof=1)
+        rows = np.full(len(percent), row)
+        ax.plot(percent, rows, "o", color=style.TEST, alpha=0.35)
+        ax.errorbar(mean, row, xerr=spread, fmt="|", color="black")
+        style.write(ax, 1.01, row, f"{mean:.2f} ± {spread:.2f}", **beside)
+    style.mark_lines(ax, {name: 100 * x for name, x in references.items()})
+    _name_rows(ax, results, "test error (%)")
+    figure.legend(loc="outside upper center", ncols=3, fontsize=9)
+    return figure
