@@ -11,7 +11,7 @@ CHAPTERS ?=
 REPOSITORY ?=
 TAG ?=
 
-.PHONY: help book test lint unit chapters browser shots draw rules exercises notebooks colab newest wheel links kills stamp bench serve lock clean
+.PHONY: help book test lint format size lab unit chapters browser shots draw rules exercises notebooks colab newest wheel links kills stamp bench serve lock clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -29,10 +29,24 @@ book: .venv/ready
 
 test: lint unit chapters
 
-# make lint       style and common mistakes, in seconds
+# make lint       style, common mistakes and types, in seconds
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# make format     lay the code out as `make lint` asks, and mend what can be mended by a machine
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# make size       lines of code, functions, public names and dependencies, each beside its limit
+size: .venv/ready
+	$(BIN)/python tools/size.py
+
+# make lab        the chapters in JupyterLab
+lab: .venv/ready
+	$(BIN)/jupyter lab --notebook-dir=book
 
 # make unit       doctests and the tests of the library, quick ones first
 unit: .venv/ready
@@ -113,4 +127,4 @@ lock: requirements.txt.lock tools/colab/colab.txt.lock tools/colab/newest.txt.lo
 
 # make clean      remove what was built, the environment included
 clean:
-	rm -rf .venv _build .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv _build .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -164,11 +164,11 @@ def _train(digits: dict, options: argparse.Namespace, **asked: Any) -> Epochs:
     """Train with the library in a temporary folder and return the epochs of its record."""
     from lenet5lib import records
     from lenet5lib.data import Digits, Splits
-    from lenet5lib.loops import network
+    from lenet5lib.loops import parallel
     from lenet5lib.spec import LENET5
     from lenet5lib.training import loop
 
-    network.limit_threads(options.threads)
+    parallel.limit_threads(options.threads)
     train, val = (
         Digits(digits[f"x_{part}"], digits[f"y_{part}"])
         for part in ("train", "val")

@@ -21,7 +21,7 @@ import load
 import run
 
 from lenet5lib import data, files
-from lenet5lib.loops import network
+from lenet5lib.loops import parallel
 from lenet5lib.studies import speedrun
 
 GOAL = 0.99
@@ -60,7 +60,7 @@ def main() -> None:
     options.add_argument("--threads", type=run.at_least(1), default=os.cpu_count())
     options.add_argument("--out", type=Path, default=Path("_build/speedrun.json"))
     chosen = options.parse_args()
-    network.limit_threads(chosen.threads)
+    parallel.limit_threads(chosen.threads)
     splits = data.split(data.load_digits())
     others = load.Others()
     compiling = compile_seconds(splits)

@@ -16,9 +16,9 @@ A window that reaches into zero padding counts in full, in both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from lenet5lib._checks import require_int
 from lenet5lib.spec import (
@@ -32,6 +32,7 @@ from lenet5lib.spec import (
     Pair,
     Pool,
     Subsample,
+    Table,
     pair,
     require_layer,
 )
@@ -69,8 +70,9 @@ def output_size(
     p = 0 if padding == "valid" else require_int("padding", padding, minimum=0)
     if k > i + 2 * p:
         raise ValueError(
-            f"kernel_size {k} is larger than the padded input, {i} + 2·{p} = {i + 2 * p}; expected a window that fits. "
-            "Use a smaller kernel, a larger input or more padding."
+            f"kernel_size {k} is larger than the padded input, {i} + 2·{p} = "
+            f"{i + 2 * p}; expected a window that fits. Use a smaller kernel, a "
+            "larger input or more padding."
         )
     return (i + 2 * p - k) // s + 1
 
@@ -78,7 +80,7 @@ def output_size(
 def same_padding(input_size: int, kernel_size: int, stride: int = 1) -> Pair:
     """Return the zeros that TensorFlow's "same" adds (before, after) along one side.
 
-    The total is max((o − 1)·s + k − i, 0) with o = ⌈i / s⌉; an odd total puts the extra zero after.
+    The total is max((o − 1)·s + k − i, 0) with o = ⌈i / s⌉; of an odd total the extra zero comes after.
 
     Raises:
         ValueError: a size that is not a positive whole number.
@@ -93,54 +95,73 @@ def same_padding(input_size: int, kernel_size: int, stride: int = 1) -> Pair:
     return total // 2, total - total // 2
 
 
-def _window(layer: Conv | Pool | Subsample) -> tuple[Pair, Pair]:
-    """Return (window, stride) of a layer that slides one, each as (height, width)."""
-    if isinstance(layer, Conv):
-        return pair(layer.kernel_size), pair(layer.stride)
-    return pair(layer.size), layer.step
+def window(layer: Conv | Pool | Subsample) -> tuple[Pair, Pair]:
+    """Return (window, stride) of a layer that slides a window, each as (height, width)."""
+    match layer:
+        case Conv():
+            return pair(layer.kernel_size), pair(layer.stride)
+        case Pool() | Subsample():
+            return pair(layer.size), layer.step
+        case _:
+            assert_never(layer)
+
+
+def zero_padding(
+    layer: Conv | Pool | Subsample, input_shape: Shape
+) -> tuple[Pair, Pair]:
+    """Return the zeros that a layer adds around its input: (above, below) and (left, right)."""
+    if layer.padding == "valid":
+        return (0, 0), (0, 0)
+    (height, width), (down, across) = window(layer)
+    return (
+        same_padding(input_shape[0], height, down),
+        same_padding(input_shape[1], width, across),
+    )
 
 
 def _require_shape(layer: Layer, input_shape: Shape) -> None:
     """Raise ValueError unless the layer can read an input of this shape."""
     require_layer(layer)
-    expected = 1 if isinstance(layer, (Dense, RBF)) else 3
-    if isinstance(layer, Conv) and layer.table and len(input_shape) == 3:
-        _require_connected(layer, input_shape[2])
-    if len(input_shape) != expected and not isinstance(layer, Dropout):
-        needs = (
-            "a flat vector (units,)" if expected == 1 else "(height, width, maps)"
-        )
-        remedy = (
-            "Put a Flatten before it."
-            if expected == 1
-            else "Move it before the Flatten."
-        )
+    match layer:
+        case Conv() | Pool() | Subsample() | Flatten():
+            axes, needs = 3, "(height, width, channels)"
+            remedy = "Move it before the Flatten."
+        case Dense() | RBF():
+            axes, needs = 1, "a flat vector (units,)"
+            remedy = "Put a Flatten before it."
+        case Dropout():
+            return
+        case _:
+            assert_never(layer)
+    if len(input_shape) != axes:
         raise ValueError(
-            f"{layer.name} receives an input of shape {input_shape}; expected {needs}. {remedy}"
+            f"{layer.name} receives an input of shape {input_shape}; expected {needs}. "
+            f"{remedy}"
         )
+    if isinstance(layer, Conv) and layer.table is not None:
+        _require_connected(layer.name, layer.table, input_shape[2])
 
 
-def _require_connected(layer: Conv, in_maps: int) -> None:
-    """Raise ValueError unless the layer's table names every one of its input's maps, and no other."""
-    for number, row in enumerate(layer.table):
-        if max(row) >= in_maps:
+def _require_connected(name: str, table: Table, in_channels: int) -> None:
+    """Raise ValueError unless a layer's table names every channel of its input, and no other."""
+    for number, row in enumerate(table):
+        if max(row) >= in_channels:
             raise ValueError(
-                f"{layer.name}: row {number} of its table names input map {max(row)}; expected 0 to {in_maps - 1}, since "
-                f"{in_maps} maps come in. Correct the table or the layer before it."
+                f"{name}: row {number} of its table names input channel {max(row)}; "
+                f"expected 0 to {in_channels - 1}, since the input has {in_channels} "
+                "channels. Correct the table or the layer before it."
             )
-    used = {source for row in layer.table for source in row}
-    missing = [str(source) for source in range(in_maps) if source not in used]
+    used = {channel for row in table for channel in row}
+    missing = [n for n in range(in_channels) if n not in used]
     if missing:
-        *most, last = missing
-        named = f"maps {', '.join(most)} and {last}" if most else f"map {last}"
         raise ValueError(
-            f"{layer.name}: its table leaves input {named} unconnected; expected each of the {in_maps} maps "
-            "that come in to feed one that goes out. Name it in a row."
+            f"{name}: its table leaves input channels {missing} unconnected; expected "
+            f"each of the {in_channels} channels in at least one row. Add them to rows."
         )
 
 
 def output_shape(layer: Layer, input_shape: Shape) -> Shape:
-    """Return the layer's output shape for one input: (height, width, maps), or (units,) once flat.
+    """Return the layer's output shape for one input: (height, width, channels), or (units,) once flat.
 
     Raises:
         ValueError: the input has the wrong number of axes, or the window does not fit; the layer is named.
@@ -150,32 +171,38 @@ def output_shape(layer: Layer, input_shape: Shape) -> Shape:
     """
     _require_shape(layer, input_shape)
     match layer:
-        case Conv() | Pool() | Subsample():
-            window, stride = _window(layer)
-            try:
-                sizes = [
-                    output_size(i, k, s, layer.padding)
-                    for i, k, s in zip(input_shape[:2], window, stride, strict=True)
-                ]
-            except ValueError as error:
-                raise ValueError(f"{layer.name}: {error}") from None
-            return (
-                *sizes,
-                layer.filters if isinstance(layer, Conv) else input_shape[2],
-            )
+        case Conv():
+            return (*_positions(layer, input_shape), layer.filters)
+        case Pool() | Subsample():
+            return (*_positions(layer, input_shape), input_shape[2])
         case Flatten():
             return (prod(input_shape),)
         case Dense() | RBF():
             return (layer.units,)
         case Dropout():
             return input_shape
+        case _:
+            assert_never(layer)
+
+
+def _positions(layer: Conv | Pool | Subsample, input_shape: Shape) -> Pair:
+    """Return the numbers of window positions, (down, across)."""
+    (height, width), (down, across) = window(layer)
+    try:
+        return (
+            output_size(input_shape[0], height, down, layer.padding),
+            output_size(input_shape[1], width, across, layer.padding),
+        )
+    except ValueError as error:
+        raise ValueError(f"{layer.name}: {error}") from None
 
 
 def params(layer: Layer, input_shape: Shape) -> int:
-    """Return the number of trained numbers: weights and biases.
+    """Return the number of trained parameters: weights and biases.
 
-    A convolution has maps·(kh·kw·input maps + 1), or with a table kh·kw for each of its entries and a bias for each map; a
-    dense layer units·(inputs + 1); trainable subsampling 2·maps. Pooling, flattening, dropout and RBF units have none.
+    A convolution has filters·(kh·kw·input channels + 1), or with a table kh·kw for each of its entries and a bias for each
+    filter; a dense layer units·(inputs + 1); trainable subsampling 2·channels. Pooling, flattening, dropout and RBF units
+    have none.
 
     >>> params(Conv("C3", filters=16, kernel_size=5), (14, 14, 6))
     2416
@@ -190,22 +217,24 @@ def params(layer: Layer, input_shape: Shape) -> int:
             return layer.filters * (
                 kernel_height * kernel_width * input_shape[2] + 1
             )
-        case Conv():
-            kernels = sum(len(row) for row in layer.table)
+        case Conv(table=table):
+            kernels = sum(len(row) for row in table or ())
             return prod(pair(layer.kernel_size)) * kernels + layer.filters
         case Dense():
             return layer.units * (input_shape[0] + 1)
         case Subsample():
             return 2 * input_shape[2]
-        case _:
+        case Pool() | Flatten() | RBF() | Dropout():
             return 0
+        case _:
+            assert_never(layer)
 
 
 def connections(layer: Layer, input_shape: Shape) -> int:
     """Return the number of connections: every input that a unit reads, and its bias where it has one.
 
-    A convolution makes height·width·params of them, since each parameter is used once at each position; a dense layer
-    one a parameter; pooling its window's cells for each unit, trainable subsampling these and a bias; RBF units one for each
+    A convolution makes height·width·params of them, since each parameter is used once at each position; a dense layer one
+    per parameter; pooling its window's cells for each unit, trainable subsampling these and a bias; RBF units one for each
     input, since they have no bias; flattening and dropout none.
 
     >>> connections(Conv("C3", filters=16, kernel_size=5), (14, 14, 6))
@@ -216,15 +245,17 @@ def connections(layer: Layer, input_shape: Shape) -> int:
         case Conv():
             return outputs[0] * outputs[1] * params(layer, input_shape)
         case Pool():
-            return prod(outputs) * prod(_window(layer)[0])
+            return prod(outputs) * prod(pair(layer.size))
         case Subsample():
-            return prod(outputs) * (prod(_window(layer)[0]) + 1)
+            return prod(outputs) * (prod(pair(layer.size)) + 1)
         case Dense():
             return params(layer, input_shape)
         case RBF():
             return layer.units * input_shape[0]
-        case _:
+        case Flatten() | Dropout():
             return 0
+        case _:
+            assert_never(layer)
 
 
 def macs(layer: Layer, input_shape: Shape) -> int:
@@ -244,15 +275,17 @@ def macs(layer: Layer, input_shape: Shape) -> int:
             return prod(outputs)
         case RBF():
             return connections(layer, input_shape)
-        case _:
+        case Pool() | Flatten() | Dropout():
             return 0
+        case _:
+            assert_never(layer)
 
 
-class Reach(NamedTuple):
-    """How units see into the input along one side, in pixels.
+class ReceptiveField(NamedTuple):
+    """The part of the input that a unit depends on along one side, in pixels.
 
-    `size` pixels are covered by each unit, neighbouring units are `jump` pixels apart, and the first unit's pixels begin at
-    `start`, which is negative where they begin in the padding.
+    Each unit depends on `size` pixels, neighbouring units' receptive fields are `jump` pixels apart, and the first unit's
+    begins at `start`, which is negative where it begins in the padding.
     """
 
     size: int
@@ -260,22 +293,23 @@ class Reach(NamedTuple):
     start: int = 0
 
 
-def widen(
-    reach: Reach, kernel_size: int, stride: int = 1, padding: int = 0
-) -> Reach:
-    """Return the reach after one more window: size + (k − 1)·jump, jump·s, and start − p·jump.
+def extend(
+    field: ReceptiveField, kernel_size: int, stride: int = 1, padding: int = 0
+) -> ReceptiveField:
+    """Return the receptive field after one more window: size + (k − 1)·jump, jump·s, and start − p·jump.
 
     Args:
-        reach: before it.
-        kernel_size: the window's side; stride: its step; padding: zeros before the first input.
+        field: before the layer.
+        kernel_size: k, the window's side; stride: s; padding: p, zeros before the first input.
 
     Source: chapter 3, equation (3.2).
 
-    >>> widen(Reach(size=6, jump=2), kernel_size=5)
-    Reach(size=14, jump=2, start=0)
+    >>> extend(ReceptiveField(size=6, jump=2), kernel_size=5)
+    ReceptiveField(size=14, jump=2, start=0)
     """
-    size = reach.size + (kernel_size - 1) * reach.jump
-    return Reach(size, reach.jump * stride, reach.start - padding * reach.jump)
+    size = field.size + (kernel_size - 1) * field.jump
+    start = field.start - padding * field.jump
+    return ReceptiveField(size, field.jump * stride, start)
 
 
 def walk(architecture: Architecture) -> Iterator[tuple[Layer, Shape, Shape]]:
@@ -287,30 +321,38 @@ def walk(architecture: Architecture) -> Iterator[tuple[Layer, Shape, Shape]]:
         shape = outputs
 
 
-def _reaches(architecture: Architecture, layer_name: str) -> list[Reach]:
-    """Return how far the layer's units see, down and across.
+def _fields(
+    architecture: Architecture, layer_name: str
+) -> tuple[ReceptiveField, ReceptiveField]:
+    """Return the receptive fields of the layer's first unit, down and across.
 
-    A dense or RBF layer reads all that remains of the maps, as a window of their whole size would.
+    A dense or RBF layer reads the whole feature maps, as a window of their size would.
     """
     target = architecture[layer_name]
-    reaches = [Reach(1, 1), Reach(1, 1)]
-    extent: Pair = architecture.input_shape[:2]
+    fields, sides = [ReceptiveField(1, 1)] * 2, architecture.input_shape[:2]
     for layer, inputs, outputs in walk(architecture):
-        if isinstance(layer, (Conv, Pool, Subsample)):
-            for axis, (kernel_size, stride) in enumerate(
-                zip(*_window(layer), strict=True)
-            ):
-                zeros = 0
-                if layer.padding == "same":
-                    zeros, _ = same_padding(inputs[axis], kernel_size, stride)
-                reaches[axis] = widen(reaches[axis], kernel_size, stride, zeros)
-            extent = outputs[:2]
-        elif isinstance(layer, (Dense, RBF)):
-            reaches = [widen(r, k) for r, k in zip(reaches, extent, strict=True)]
-            extent = (1, 1)
+        match layer:
+            case Conv() | Pool() | Subsample():
+                steps = zip(
+                    *window(layer), zero_padding(layer, inputs), strict=True
+                )
+                fields = [
+                    extend(field, size, stride, before)
+                    for field, (size, stride, (before, _)) in zip(
+                        fields, steps, strict=True
+                    )
+                ]
+                sides = outputs[0], outputs[1]
+            case Dense() | RBF():
+                fields = [extend(*one) for one in zip(fields, sides, strict=True)]
+                sides = 1, 1
+            case Flatten() | Dropout():
+                pass
+            case _:
+                assert_never(layer)
         if layer == target:
             break
-    return reaches
+    return fields[0], fields[1]
 
 
 def receptive_field(architecture: Architecture, layer_name: str) -> Pair:
@@ -323,7 +365,7 @@ def receptive_field(architecture: Architecture, layer_name: str) -> Pair:
     >>> [receptive_field(LENET5, name)[0] for name in ("C1", "S2", "C3", "S4", "C5")]
     [5, 6, 14, 16, 32]
     """
-    down, across = _reaches(architecture, layer_name)
+    down, across = _fields(architecture, layer_name)
     return down.size, across.size
 
 
@@ -342,17 +384,14 @@ def receptive_window(
     >>> receptive_window(LENET5, "C3", row=5, column=0)
     (slice(8, 22, None), slice(-2, 12, None))
     """
-    starts = [
-        (reach.start + unit * reach.jump, reach.size)
-        for reach, unit in zip(
-            _reaches(architecture, layer_name), (row, column), strict=True
-        )
-    ]
-    return tuple(slice(start, start + size) for start, size in starts)
+    down, across = _fields(architecture, layer_name)
+    top = down.start + row * down.jump
+    left = across.start + column * across.jump
+    return slice(top, top + down.size), slice(left, left + across.size)
 
 
-class Row(NamedTuple):
-    """One layer's line in the derived table."""
+class LayerRow(NamedTuple):
+    """One layer's row in the derived table."""
 
     layer: str
     kind: str
@@ -363,8 +402,8 @@ class Row(NamedTuple):
     receptive_field: Pair
 
 
-def table(architecture: Architecture) -> list[Row]:
-    """Return the derived table, a `Row` for each layer in order.
+def table(architecture: Architecture) -> list[LayerRow]:
+    """Return the derived table, a `LayerRow` for each layer in order.
 
     Raises:
         ValueError: a layer that cannot read its input; the layer is named.
@@ -374,7 +413,7 @@ def table(architecture: Architecture) -> list[Row]:
     (61706, 416520)
     """
     return [
-        Row(
+        LayerRow(
             layer.name,
             layer.kind,
             outputs,
@@ -396,45 +435,31 @@ def shape_text(shape: Shape) -> str:
     return "×".join(str(size) for size in shape)
 
 
+TITLES = "layer", "kind", "output", "parameters", "connections", "MACs"
+
+
 def describe(architecture: Architecture) -> str:
     """Return the derived table as text for a terminal, totals in the last line."""
     rows = table(architecture)
-    cells = [
-        (
-            "layer",
-            "kind",
-            "output",
-            "parameters",
-            "connections",
-            "MACs",
-            "receptive field",
-        )
-    ]
-    cells.append(
-        ("Input", "", shape_text(architecture.input_shape), "", "", "", "")
-    )
+    input_shape = shape_text(architecture.input_shape)
+    lines = [[*TITLES, "receptive field"], ["Input", "", input_shape, *[""] * 4]]
     for row in rows:
-        counts = (f"{row.params:,}", f"{row.connections:,}", f"{row.macs:,}")
-        cells.append(
-            (
-                row.layer,
-                row.kind,
-                shape_text(row.output_shape),
-                *counts,
-                shape_text(row.receptive_field),
-            )
-        )
-    totals = (
-        sum(getattr(row, count) for row in rows)
-        for count in ("params", "connections", "macs")
+        counts = [f"{count:,}" for count in (row.params, row.connections, row.macs)]
+        output, field = map(shape_text, (row.output_shape, row.receptive_field))
+        lines.append([row.layer, row.kind, output, *counts, field])
+    columns = zip(
+        *((row.params, row.connections, row.macs) for row in rows), strict=True
     )
-    cells.append(("Total", "", "", *(f"{total:,}" for total in totals), ""))
-    widths = [max(len(line[column]) for line in cells) for column in range(7)]
-    lines = []
-    for line in cells:
-        aligned = [
-            text.ljust(width) if column < 2 else text.rjust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        lines.append("  ".join(aligned).rstrip())
-    return "\n".join([architecture.name, "", *lines])
+    totals = [f"{sum(column):,}" for column in columns]
+    lines.append(["Total", "", "", *totals, ""])
+    return "\n".join([architecture.name, "", *_aligned(lines)])
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines with their cells in columns, the first two to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = list(zip(line, widths, strict=True))
+        left = [text.ljust(width) for text, width in cells[:2]]
+        right = [text.rjust(width) for text, width in cells[2:]]
+        yield "  ".join(left + right).rstrip()

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 
 from lenet5lib import data, records
+from lenet5lib.spec import Conv, Dense
 from lenet5lib.training import checkpoint
 
 TRAIN, TEST = 600, 60
@@ -77,11 +78,13 @@ def metrics(record: records.Record) -> list[dict]:
 
 def assert_same_run(one: Path, other: Path) -> None:
     """Assert that two run folders end alike, bit for bit: weights, optimizer, best weights, metrics, best epoch."""
-    recipe = records.read(one).config.recipe
-    # Weights, the optimizer's slots and its two numbers; averages.
-    last = 10 + (10 if recipe.optimizer == "sgd" else 20) + 2
-    last += 10 * bool(recipe.ema_decay)
-    for name, count in ((checkpoint.LAST, last), (checkpoint.BEST, 10)):
+    config = records.read(one).config
+    recipe, layers = config.recipe, config.architecture.layers
+    best = 2 * sum(isinstance(layer, Conv | Dense) for layer in layers)
+    # Weights, one or two slots of the optimizer, averages; and the optimizer's two numbers.
+    slots = 1 if recipe.optimizer == "sgd" else 2
+    last = best * (1 + slots + bool(recipe.ema_decay)) + 2
+    for name, count in ((checkpoint.LAST, last), (checkpoint.BEST, best)):
         mine, theirs = arrays(one / name), arrays(other / name)
         assert len(mine) == count
         assert mine == theirs, f"{name} differs"

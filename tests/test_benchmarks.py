@@ -137,7 +137,7 @@ def test_tiny_run(tmp_path):
     }
     facts = {"cpu", "threads", "system", "versions", "simulated"}
     assert set(result["machine"]) == facts
-    assert result["data"]["training_digits"] == 640
+    assert result["data"]["num_train"] == 640
     (name, program), *others = result["programs"].items()
     assert (name, others) == ("loops-32", [])
     assert set(program) == {

@@ -78,8 +78,9 @@ chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 
 def test_the_toc_lists_every_chapter_once_and_every_page():
     listed = re.findall(
-        r"(?:file|root): book/(\w+)",
+        r"(?:file|root): book/(\w+)$",
         (ROOT / "_toc.yml").read_text(encoding="utf-8"),
+        re.MULTILINE,
     )
     assert sorted(listed) == sorted(
         path.stem for path in [*CHAPTERS, *BOOK.glob("*.md")]

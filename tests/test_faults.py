@@ -327,6 +327,7 @@ def test_the_library_never_asks_for_the_time_of_day():
     assert found == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "usual"), [("loops", 5), ("keras", 2)])
 def test_a_process_killed_at_any_moment_loses_nothing(tmp_path, engine, usual):
     """Epochs of some milliseconds, so that a good part of the time goes into saving, where a kill might do harm.

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lenet5lib.loops.network import Network, Trainer, Weights
+from lenet5lib.loops.network import Network, Weights
+from lenet5lib.loops.trainer import Trainer
 from lenet5lib.spec import (
     ARCHITECTURES,
     LENET5,
@@ -92,7 +93,7 @@ def checksum(
 ) -> str:
     """Return a checksum of all that a training epoch leaves behind."""
     trainer, totals = train(architecture, batch_size, threads, count)
-    arrays = trainer.network.weights, trainer.state, trainer.mean
+    arrays = trainer.network.weights, trainer.state, trainer.ema
     assert all(np.isfinite(array).all() and array.any() for array in arrays)
     bits = b"".join(array.tobytes() for array in arrays)
     return hashlib.sha256(bits + repr(totals).encode()).hexdigest()
@@ -177,7 +178,7 @@ def mixed_results(dtype: str, group: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(SEED)
     x = rng.uniform(0, 1, (6, *MIXED.input_shape)).astype(dtype)
     loss, gradients, of_x = network.gradients(x, np.arange(6), STEP)
-    found = {"outputs": network.outputs(x), "loss": loss, "input": of_x}
+    found = {"loss": loss, "input": of_x, **network.layers(x[0])}
     found |= flat("gradient", gradients)
     images, labels = digits(MIXED, 6)
     found["predict"] = network.predict(images)
@@ -185,7 +186,7 @@ def mixed_results(dtype: str, group: int) -> dict[str, np.ndarray]:
     found["totals"] = trainer.steps(
         images, labels, np.array([[5, 3, 0, 1, -1, -1]]), np.array([0.01])
     )
-    found |= {"state": trainer.state, "mean": trainer.mean}
+    found |= {"state": trainer.state, "mean": trainer.ema}
     found |= flat("weights", network.get_weights())
     return {name: np.asarray(value) for name, value in found.items()}
 
@@ -289,7 +290,8 @@ def test_predictions_are_keras_s(threads, twins):
     allowed = {"rtol": 1e-5, "atol": 0} if distances else {"rtol": 0, "atol": 1e-6}
     np.testing.assert_allclose(found, expected, **allowed)
     inputs = models.prepared(model, images[:20])
-    np.testing.assert_allclose(network.outputs(inputs), expected[:20], **allowed)
+    outputs = [network.layers(one)["Output"] for one in inputs]
+    np.testing.assert_allclose(outputs, expected[:20], **allowed)
     own = network.layers(inputs[0])
     for name, values in models.activations(model, images[0]).items():
         channels_first = values.transpose(2, 0, 1) if values.ndim == 3 else values
@@ -325,7 +327,7 @@ def test_a_row_of_fewer_examples_is_a_smaller_batch():
         padded = np.full((1, batch_size), -1)
         padded[:, :20] = rows
         totals = trainer.steps(images, labels, padded, rates)
-        results.append((totals, network.weights.tobytes(), trainer.mean.tobytes()))
+        results.append((totals, network.weights.tobytes(), trainer.ema.tobytes()))
     # 40 examples have a third group, of no examples: its gradient is 0.
     assert results[0] == results[1] == results[2]
     one_by_one = Network(TINY, loss=CrossEntropy(), seed=SEED)

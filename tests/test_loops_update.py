@@ -7,7 +7,8 @@ import tensorflow as tf
 from test_loops_gradients import keras_in
 
 from lenet5lib import data, models
-from lenet5lib.loops.network import Network, Trainer
+from lenet5lib.loops.network import Network
+from lenet5lib.loops.trainer import Trainer
 from lenet5lib.spec import (
     LENET5,
     Architecture,
@@ -167,7 +168,7 @@ def test_twenty_steps_are_keras_s(name, dtype, limit, digits):
         trained = [one for one in mine.network.plan.parameters if one.trained]
         pairs = [(mine.network.weights, theirs.model.trainable_variables)]
         if recipe.ema_decay:
-            pairs.append((mine.mean, theirs.averages()))
+            pairs.append((mine.ema, theirs.averages()))
         for flat, arrays in pairs:
             for one, array in zip(trained, arrays, strict=True):
                 found = one.to_keras(one.piece.of(flat))

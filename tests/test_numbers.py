@@ -15,8 +15,7 @@ import pytest
 
 from lenet5lib import arithmetic, data, evaluation, records, spec
 from lenet5lib.spec import LENET5
-from lenet5lib.studies import ablation, roofline
-from lenet5lib.training import loop
+from lenet5lib.studies import ablation
 
 TESTS = Path(__file__).resolve().parent
 CHAPTERS = sorted((TESTS.parent / "book").glob("[0-9]*.ipynb"))
@@ -39,23 +38,24 @@ def share(count, *layers):
     return 100 * sum(getattr(row(name), count) for name in layers) / total(count)
 
 
-LONG = [records.read(folder) for folder in records.recorded("lenet5-200").values()]
+LONG = list(records.recorded("lenet5-200").values())
 """The recorded runs of chapter 10."""
 
 
 def reported(rule):
-    """Return the test error that a rule for choosing the epoch reports, in per cent, the mean over the recorded runs."""
-    errors = [evaluation.choices(run).loc[rule, "test error"] for run in LONG]
+    """Return the test error that a rule for selecting the epoch reports, in per cent, the mean over the recorded runs."""
+    by_rule = [evaluation.epoch_by_selection_rule(run) for run in LONG]
+    errors = [table.loc[rule, "test error"] for table in by_rule]
     return 100 * np.mean(errors)
 
 
-def tried_error(name, epoch):
+def trial_error(name, epoch):
     """Return the validation error, 0–1, of a recorded trial of chapter 13 after an epoch."""
-    record = records.read(records.recorded("lenet5-1998-tried")[name])
+    record = records.recorded("lenet5-1998-tried")[name]
     return 1 - record.column("val_accuracy")[epoch - 1]
 
 
-def rung(change, column="test"):
+def step(change, column="test"):
     """Return a value of chapter 14's table, in per cent."""
     return ablation.table().loc[change, column]
 
@@ -64,8 +64,8 @@ TRAIN = data.MNIST_FACTS["digits of each class"]
 REST, HELD = map(len, data.stratified_split(np.repeat(np.arange(10), TRAIN), 12))
 SCOPE = {
     "row": row,
-    "rung": rung,
-    "tried_error": tried_error,
+    "step": step,
+    "trial_error": trial_error,
     "total": total,
     "share": share,
     "ceil": ceil,
@@ -81,10 +81,8 @@ SCOPE = {
     "arithmetic": arithmetic,
     "data": data,
     "evaluation": evaluation,
-    "ladder": ablation,
+    "ablation": ablation,
     "spec": spec,
-    "speed": roofline,
-    "training": loop,
 }
 """What an expression in the table may use."""
 

@@ -47,6 +47,8 @@ def test_every_page_says_what_it_needs_and_gives():
     toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
     listed = set(re.findall(r"file: (\S+)", toc))
     assert set(pages.NEEDS) == listed
+    reference = {f"book/api/{path.stem}" for path in BOOK.glob("api/*.rst")}
+    assert reference == {page for page in listed if "/api/" in page}
     for needs, gives in pages.NEEDS.values():
         assert needs.endswith(".")
         assert gives.endswith(".")

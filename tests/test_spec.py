@@ -1,16 +1,22 @@
-"""The specification: what it accepts, what it refuses and in which words, and its way to JSON and back."""
+"""The specification: what it accepts, what it refuses and what the error names, and its way to JSON and back."""
 
 import json
+import re
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from lenet5lib._checks import require_int
 from lenet5lib.spec import (
+    ACTIVATIONS,
     ARCHITECTURES,
+    KINDS,
     LENET5,
     LENET5_32,
     LENET5_1998,
+    PADDINGS,
+    POOL_MODES,
     RBF,
     TABLE_I,
     Architecture,
@@ -18,14 +24,12 @@ from lenet5lib.spec import (
     Dense,
     Dropout,
     Flatten,
+    Layer,
     Pool,
     Subsample,
     pair,
     require_layer,
 )
-
-NOT_WHOLE = "expected a whole number. Write it without a fraction or quotes."
-TOO_SMALL = "expected 1 or more. Choose a larger number."
 
 
 def message(function, *args, **kwargs):
@@ -43,29 +47,16 @@ def test_pair_doubles_one_size_and_keeps_two(value, expected):
     assert pair(value) == expected
 
 
-@pytest.mark.parametrize("value", [2.5, True, "5", None, 2.0])
-def test_a_size_that_is_no_whole_number_is_refused(value):
-    assert (
-        message(require_int, "stride of C1", value)
-        == f"stride of C1 is {value!r}; {NOT_WHOLE}"
-    )
-
-
-@pytest.mark.parametrize("value", [0, -1])
-def test_a_size_below_the_minimum_is_refused(value):
-    assert (
-        message(require_int, "filters of C1", value)
-        == f"maps of C1 is {value}; {TOO_SMALL}"
-    )
+@pytest.mark.parametrize("value", [2.5, True, "5", None, 2.0, 0, -1])
+def test_a_size_that_is_no_positive_whole_number_is_refused(value):
+    text = message(require_int, "stride of C1", value)
+    assert f"stride of C1 is {value!r}; expected " in text
 
 
 def test_a_size_is_returned_as_a_plain_int_and_the_minimum_can_be_zero():
     assert type(require_int("seed", np.int64(7))) is int
     assert require_int("seed", 0, minimum=0) == 0
-    assert (
-        message(require_int, "seed", -1, minimum=0)
-        == "seed is -1; expected 0 or more. Choose a larger number."
-    )
+    assert "seed is -1; expected 0" in message(require_int, "seed", -1, minimum=0)
 
 
 SIZES = {
@@ -83,76 +74,50 @@ SIZES = {
 
 
 @pytest.mark.parametrize("what", SIZES)
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        (0, TOO_SMALL),
-        (-3, TOO_SMALL),
-        (2.5, NOT_WHOLE),
-        (True, NOT_WHOLE),
-        ("5", NOT_WHOLE),
-    ],
-)
-def test_every_layer_refuses_a_bad_size_and_names_itself(what, value, reason):
-    assert message(SIZES[what], value) == f"{what} is {value!r}; {reason}"
+@pytest.mark.parametrize("value", [0, -3, 2.5, True, "5"])
+def test_every_layer_refuses_a_bad_size_and_names_itself(what, value):
+    assert f"{what} is {value!r}; " in message(SIZES[what], value)
 
 
-@pytest.mark.parametrize(
-    "what", ["kernel_size of C1", "stride of C1", "size of S2", "stride of S2"]
-)
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [((3, 0), TOO_SMALL), ((2.5, 3), NOT_WHOLE), ((3, "5"), NOT_WHOLE)],
-)
-def test_a_pair_with_a_bad_size_is_refused(what, value, reason):
+PAIRS = ["kernel_size of C1", "stride of C1", "size of S2", "stride of S2"]
+
+
+@pytest.mark.parametrize("what", PAIRS)
+@pytest.mark.parametrize("value", [(3, 0), (2.5, 3), (3, "5")])
+def test_a_pair_with_a_bad_size_is_refused(what, value):
     bad = next(size for size in value if size != 3)
-    assert message(SIZES[what], value) == f"{what} is {bad!r}; {reason}"
+    assert f"{what} is {bad!r}; " in message(SIZES[what], value)
 
 
-@pytest.mark.parametrize(
-    "what", ["kernel_size of C1", "stride of C1", "size of S2", "stride of S2"]
-)
+@pytest.mark.parametrize("what", PAIRS)
 @pytest.mark.parametrize("value", [(), (3,), (3, 3, 3)])
 def test_a_pair_of_another_length_is_refused(what, value):
-    expected = f"{what} is {value!r}; expected one size or (height, width). Give one or two numbers."
-    assert message(SIZES[what], value) == expected
+    assert f"{what} is {value!r}; " in message(SIZES[what], value)
 
 
 @pytest.mark.parametrize(
     ("layer", "what", "choices"),
     [
+        (lambda: Conv("C1", 6, 5, padding="full"), "padding of C1", PADDINGS),
         (
-            lambda: Conv("C1", 6, 5, padding="full"),
-            "padding of C1 is 'full'",
-            "valid, same",
+            lambda: Conv("C1", 6, 5, activation="elu"),
+            "activation of C1",
+            ACTIVATIONS,
         ),
+        (lambda: Pool("S2", mode="sum"), "mode of S2", POOL_MODES),
+        (lambda: Pool("S2", padding="SAME"), "padding of S2", PADDINGS),
+        (lambda: Dense("F6", 84, activation=None), "activation of F6", ACTIVATIONS),
         (
-            lambda: Conv("C1", 6, 5, activation="swish"),
-            "activation of C1 is 'swish'",
-            "linear, sigmoid, tanh, scaled_tanh, relu, softmax",
-        ),
-        (lambda: Pool("S2", mode="sum"), "mode of S2 is 'sum'", "average, max"),
-        (
-            lambda: Pool("S2", padding="SAME"),
-            "padding of S2 is 'SAME'",
-            "valid, same",
-        ),
-        (
-            lambda: Dense("F6", 84, activation=None),
-            "activation of F6 is None",
-            "linear, sigmoid, tanh, scaled_tanh, relu, softmax",
-        ),
-        (
-            lambda: Subsample("S2", activation="swish"),
-            "activation of S2 is 'swish'",
-            "linear, sigmoid, tanh, scaled_tanh, relu, softmax",
+            lambda: Subsample("S2", activation="elu"),
+            "activation of S2",
+            ACTIVATIONS,
         ),
     ],
 )
 def test_an_unknown_padding_mode_or_activation_is_refused(layer, what, choices):
-    assert (
-        message(layer) == f"{what}; expected one of {choices}. Choose one of these."
-    )
+    text = message(layer)
+    assert re.match(f"{what} is ('(full|elu|sum|SAME)'|None); ", text)
+    assert ", ".join(choices) in text
 
 
 @pytest.mark.parametrize(
@@ -171,67 +136,56 @@ def test_pooling_steps_by_its_size_unless_a_stride_is_given(layer, step):
 
 @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1, 1), (), 28])
 def test_an_input_shape_that_is_not_three_sizes_is_refused(shape):
-    expected = f"input_shape is {shape!r}; expected (height, width, maps). A grey image has 1 map."
-    assert message(Architecture, "net", shape, ()) == expected
+    text = message(Architecture, "net", shape, ())
+    assert f"input_shape is {shape!r}; expected (height, width, channels)" in text
 
 
 @pytest.mark.parametrize(
-    ("shape", "bad", "reason"),
-    [
-        ((0, 28, 1), 0, TOO_SMALL),
-        ((28, -1, 1), -1, TOO_SMALL),
-        ((28, 28, 0), 0, TOO_SMALL),
-        ((28, 2.5, 1), 2.5, NOT_WHOLE),
-    ],
+    ("shape", "bad"),
+    [((0, 28, 1), 0), ((28, -1, 1), -1), ((28, 28, 0), 0), ((28, 2.5, 1), 2.5)],
 )
-def test_an_input_shape_with_a_bad_size_is_refused(shape, bad, reason):
-    assert (
-        message(Architecture, "net", shape, ()) == f"input_shape is {bad}; {reason}"
-    )
+def test_an_input_shape_with_a_bad_size_is_refused(shape, bad):
+    assert f"input_shape is {bad}; " in message(Architecture, "net", shape, ())
 
 
 def test_two_layers_of_one_name_are_refused():
     layers = (Conv("C1", 6, 5), Pool("S2"), Conv("C1", 16, 5))
-    expected = "2 layers are named 'C1'; expected each name once. Rename one."
-    assert message(Architecture, "net", (28, 28, 1), layers) == expected
+    assert "2 layers are named 'C1'" in message(
+        Architecture, "net", (28, 28, 1), layers
+    )
 
 
 def test_a_layer_object_of_unknown_kind_is_refused():
-    kinds = "expected one of Conv, Pool, Flatten, Dense, Subsample, RBF, Dropout. Build the layer from lenet5lib.spec."
-    expected = f"unknown layer kind 'str'; {kinds}"
-    assert (
-        message(Architecture, "net", (28, 28, 1), (Conv("C1", 6, 5), "S2"))
-        == expected
-    )
-    assert message(require_layer, "S2") == expected
+    layers = (Conv("C1", 6, 5), "S2")
+    text = message(Architecture, "net", (28, 28, 1), layers)
+    assert text == message(require_layer, "S2")
+    assert "'str'" in text
+    assert all(kind.__name__ in text for kind in get_args(Layer))
 
 
 @pytest.mark.parametrize("kind", ["lstm", "Conv", None])
 def test_a_layer_entry_of_unknown_kind_is_refused(kind):
     values = LENET5.to_dict()
     values["layers"][0]["kind"] = kind
-    kinds = "convolution, pooling, flatten, dense, subsampling, rbf, dropout"
-    expected = (
-        f"layer kind is {kind!r}; expected one of {kinds}. Choose one of these."
-    )
-    assert message(Architecture.from_dict, values) == expected
+    text = message(Architecture.from_dict, values)
+    assert f"kind is {kind!r}; " in text
+    assert all(known in text for known in KINDS)
 
 
 def test_a_layer_entry_without_a_kind_is_refused():
     values = LENET5.to_dict()
     del values["layers"][0]["kind"]
-    assert message(Architecture.from_dict, values).startswith(
-        "layer kind is None; expected one of convolution,"
-    )
+    assert "kind is None; " in message(Architecture.from_dict, values)
 
 
 def test_from_dict_checks_sizes_too():
     values = LENET5.to_dict()
     values["layers"][2]["filters"] = 0
-    assert (
-        message(Architecture.from_dict, values)
-        == f"filters of C3 is 0; {TOO_SMALL}"
-    )
+    assert "filters of C3 is 0; " in message(Architecture.from_dict, values)
+
+
+def test_every_kind_of_layer_is_in_the_union_and_has_a_name_of_its_own():
+    assert list(KINDS.values()) == list(get_args(Layer))
 
 
 def test_a_layer_is_found_by_its_name():
@@ -241,8 +195,9 @@ def test_a_layer_is_found_by_its_name():
 def test_an_unknown_layer_name_lists_the_names_there_are():
     with pytest.raises(KeyError) as caught:
         LENET5["C9"]
-    expected = f"no layer 'C9' in {LENET5.name}; it has C1, S2, C3, S4, Flatten, C5, F6, Output"
-    assert caught.value.args == (expected,)
+    text = caught.value.args[0]
+    assert "'C9'" in text
+    assert all(layer.name in text for layer in LENET5.layers)
 
 
 def test_change_gives_a_copy_in_which_only_one_layer_differs():
@@ -258,14 +213,9 @@ def test_change_gives_a_copy_in_which_only_one_layer_differs():
 
 
 def test_change_checks_the_new_values_and_names():
-    assert (
-        message(LENET5.change, "C3", filters=0)
-        == f"filters of C3 is 0; {TOO_SMALL}"
-    )
-    assert message(LENET5.change, "C3", name="C1").startswith(
-        "2 layers are named 'C1'; "
-    )
-    with pytest.raises(KeyError, match="no layer 'C9'"):
+    assert "filters of C3 is 0; " in message(LENET5.change, "C3", filters=0)
+    assert "layers are named 'C1'" in message(LENET5.change, "C3", name="C1")
+    with pytest.raises(KeyError, match="'C9'"):
         LENET5.change("C9", filters=1)
 
 
@@ -342,11 +292,11 @@ def test_the_two_forms_differ_in_input_c1_and_c5_only():
         assert LENET5[name] == LENET5_32[name]
 
 
-def test_what_is_none_or_usual_is_left_out_of_the_plain_values():
+def test_defaults_are_left_out_of_the_plain_values():
     values = LENET5.to_dict()
     assert "pixel_range" not in values
     assert not [entry for entry in values["layers"] if None in entry.values()]
-    assert set(values["layers"][1]) == {"kind", "name", "mode", "size", "padding"}
+    assert values["layers"][1] == {"kind": "pooling", "name": "S2"}
     assert LENET5_1998.to_dict()["pixel_range"] == [-0.1, 1.175]
     assert LENET5_1998.to_dict()["layers"][2]["table"] == [
         list(row) for row in TABLE_I
@@ -369,56 +319,36 @@ def test_a_table_is_kept_as_tuples_so_that_layers_can_be_compared_and_hashed():
 
 
 TABLES = {
-    "a row too few": (
-        ((0, 1),),
-        "the table of C3 has 1 rows; expected 2, one for each output map. Add or remove rows.",
-    ),
-    "an empty row": (
-        ((0, 1), ()),
-        "row 1 of the table of C3 is empty; expected the input maps that feed output map 1. Name at least one.",
-    ),
-    "a map twice": (
-        ((0, 1, 0), (1,)),
-        "row 0 of the table of C3 names input map 0 more than once; expected each map once. Remove the repetition.",
-    ),
-    "a negative map": (
-        ((0, 1), (-1,)),
-        "an input map in row 1 of the table of C3 is -1; expected 0 or more. Choose a larger number.",
-    ),
-    "half a map": (
-        ((0, 1.5), (1,)),
-        f"an input map in row 0 of the table of C3 is 1.5; {NOT_WHOLE}",
-    ),
-    "no rows": (
-        (0, 1),
-        "the table of C3 is (0, 1); expected one row of input maps for each output map. "
-        "Write it as tuples of whole numbers.",
-    ),
-    "no table": (
-        5,
-        "the table of C3 is 5; expected one row of input maps for each output map. Write it as tuples of whole numbers.",
-    ),
+    "a row too few": (((0, 1),), "1 rows; expected 2"),
+    "an empty row": (((0, 1), ()), "row 1 of the table of C3 is ()"),
+    "a channel twice": (((0, 1, 0), (1,)), "row 0 of the table of C3 is (0, 1, 0)"),
+    "a negative channel": (((0, 1), (-1,)), "row 1 of the table of C3 is -1"),
+    "half a channel": (((0, 1.5), (1,)), "row 0 of the table of C3 is 1.5"),
+    "no rows": ((0, 1), "the table of C3 is (0, 1)"),
+    "no table": (5, "the table of C3 is 5"),
 }
+"""A wrong table, and what the error names."""
 
 
 @pytest.mark.parametrize("case", TABLES)
 def test_a_wrong_table_is_refused(case):
-    table, expected = TABLES[case]
-    assert message(Conv, "C3", 2, 3, table=table) == expected
+    table, named = TABLES[case]
+    text = message(Conv, "C3", 2, 3, table=table)
+    assert "the table of C3" in text
+    assert named in text
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1, 1.5, float("nan"), True, "0.5", None])
-def test_a_rate_of_dropout_that_is_no_share_is_refused(rate):
-    expected = f"rate of D is {rate!r}; expected a number from 0 to below 1. It is the share set to 0."
-    assert message(Dropout, "D", rate) == expected
+def test_a_rate_of_dropout_that_is_no_fraction_is_refused(rate):
+    assert f"rate of D is {rate!r}; " in message(Dropout, "D", rate)
 
 
 @pytest.mark.parametrize(
-    "pair", [(1, 0), (0, 0), (0,), (0, 1, 2), 5, (0, "1"), (0, float("inf"))]
+    "scale", [(1, 0), (0, 0), (0,), (0, 1, 2), 5, (0, "1"), (0, float("inf"))]
 )
-def test_a_wrong_pixel_range_is_refused(pair):
-    text = message(Architecture, "net", (8, 8, 1), (), pair)
-    assert text.startswith(f"pixel_range is {pair!r}; ")
+def test_a_wrong_pixel_range_is_refused(scale):
+    text = message(Architecture, "net", (8, 8, 1), (), scale)
+    assert f"pixel_range is {scale!r}; " in text
 
 
 def test_subsampling_steps_by_its_size():

@@ -239,6 +239,10 @@ def build(tree):
     """Build the pages of a tree strictly; return them by their names."""
     for name in ("_toc.yml", "LICENSE"):
         shutil.copy(ROOT / name, tree)
+    sources = shutil.ignore_patterns("recorded", "__pycache__")
+    shutil.copytree(
+        ROOT / "lenet5lib", tree / "lenet5lib", ignore=sources, dirs_exist_ok=True
+    )
     program = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", program, "build", ".", "-W", "-n"]
     done = subprocess.run(

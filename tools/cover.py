@@ -1,11 +1,12 @@
 """Write the drawings of the network that the cover shows, from the specification: `make draw` runs this too."""
 
 from pathlib import Path
+from typing import Any
 
 from lenet5lib import plots, spec
 
 IMAGES = Path(__file__).resolve().parent.parent / "book/images"
-DRAWINGS = {
+DRAWINGS: dict[str, dict[str, Any]] = {
     "network": {},
     "network_dark": {"dark": True},
     "network_narrow": {"rows": 2},

@@ -33,8 +33,8 @@ from lenet5lib.training import checkpoint, folder, loop
 CHILD = """
 import sys
 from lenet5lib import cli
-from lenet5lib.loops import network
-network.limit_threads(int(sys.argv[1]))
+from lenet5lib.loops import parallel
+parallel.limit_threads(int(sys.argv[1]))
 sys.exit(cli.main(sys.argv[2:]))
 """
 """The program of a training process: the command line, with its share of the processor's threads."""
@@ -109,8 +109,8 @@ class Jobs:
         if self.stopping.is_set():
             return None
         print(f"{name}: begins", flush=True)
-        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        with subprocess.Popen(line, text=True, **output) as process:
+        out, err = subprocess.PIPE, subprocess.STDOUT
+        with subprocess.Popen(line, stdout=out, stderr=err, text=True) as process:
             self.running.append(process)
             if self.stopping.is_set():  # Since the question above.
                 process.terminate()

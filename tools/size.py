@@ -1,10 +1,15 @@
-"""The size of the library, in lines of code: without blank lines, comments and docstrings."""
+"""Print the size of the library beside its limits: `make size`.
+
+Lines of code are lines without blank ones, comments and docstrings.
+"""
 
 import ast
 import io
+import json
 import statistics
 import subprocess
 import tokenize
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -23,7 +28,7 @@ FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 def code_lines(text: str) -> set[int]:
     """The numbers of the lines that hold code."""
-    lines = set()
+    lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type not in NOT_CODE:
             lines.update(range(token.start[0], token.end[0] + 1))
@@ -32,8 +37,13 @@ def code_lines(text: str) -> set[int]:
             ast.get_docstring(node) is not None
         ):
             docstring = node.body[0]
-            lines -= set(range(docstring.lineno, docstring.end_lineno + 1))
+            lines -= set(_span(docstring))
     return lines
+
+
+def _span(node: ast.stmt) -> range:
+    """The numbers of a statement's lines."""
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
 def function_sizes(text: str) -> dict[str, int]:
@@ -44,8 +54,7 @@ def function_sizes(text: str) -> dict[str, int]:
     def visit(node, prefix=""):
         for child in ast.iter_child_nodes(node):
             if isinstance(child, FUNCTIONS):
-                span = range(child.lineno, child.end_lineno + 1)
-                sizes[prefix + child.name] = len(lines.intersection(span))
+                sizes[prefix + child.name] = len(lines.intersection(_span(child)))
             elif isinstance(child, ast.ClassDef):
                 visit(child, f"{prefix}{child.name}.")
             else:
@@ -57,7 +66,7 @@ def function_sizes(text: str) -> dict[str, int]:
 
 def imported(text: str, package: str) -> set[str]:
     """The library's modules that a source imports directly, as dotted names."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
@@ -82,8 +91,6 @@ def modules() -> dict[str, Path]:
 
 def chapter_source(path: Path) -> str:
     """The code of a chapter's cells, without lines that are IPython's."""
-    import json
-
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
     kept = [line for part in code for line in f"{part}\n".splitlines()]
@@ -93,8 +100,9 @@ def chapter_source(path: Path) -> str:
 
 
 def chapter_modules(path: Path, known: dict[str, Path]) -> set[str]:
-    """The library's modules that a chapter's own cells import."""
-    return imported(chapter_source(path), "") & set(known) - {"lenet5lib"}
+    """The library's modules that a chapter's own cells import; not a package of which they only import a module."""
+    found = imported(chapter_source(path), "") & set(known)
+    return {one for one in found if not any(n.startswith(f"{one}.") for n in found)}
 
 
 def reached(start: set[str], known: dict[str, Path]) -> set[str]:
@@ -111,48 +119,81 @@ def reached(start: set[str], known: dict[str, Path]) -> set[str]:
     return seen - {"lenet5lib"}
 
 
-def main() -> None:
-    known = modules()
-    texts = {name: path.read_text(encoding="utf-8") for name, path in known.items()}
-    sizes = {name: len(code_lines(text)) for name, text in texts.items()}
-    functions = {
-        f"{name}.{function}": lines
-        for name, text in texts.items()
-        for function, lines in function_sizes(text).items()
+def public_names(text: str) -> set[str]:
+    """The functions and classes at a module's top level whose names begin without an underscore."""
+    return {
+        node.name
+        for node in ast.parse(text).body
+        if isinstance(node, (ast.ClassDef, *FUNCTIONS))
+        and not node.name.startswith("_")
     }
-    exercises = {name for name in known if ".exercises" in name}
-    library = set(known) - exercises
-    chapters = sorted((ROOT / "book").glob("[0-9][0-9]_*.ipynb"))
-    early = [path for path in chapters if int(path.name[:2]) <= 10]
-    met = reached(
-        set().union(*(chapter_modules(path, known) for path in early)), known
-    )
+
+
+def top_level() -> set[str]:
+    """The entries at the top level of the library that git knows."""
     entries = subprocess.run(
         ["git", "ls-files"], cwd=LIBRARY, capture_output=True, text=True, check=True
     )
-    top = {line.split("/")[0] for line in entries.stdout.splitlines()}
+    return {line.split("/")[0] for line in entries.stdout.splitlines()}
 
-    print(f"lines of code, without exercises  {sum(sizes[n] for n in library):6,}")
-    print(
-        f"lines of code of exercises        {sum(sizes[n] for n in exercises):6,}"
-    )
-    print(
-        f"reached from chapters 1 to 10     {sum(sizes[n] for n in met - exercises):6,}"
-    )
-    print(f"modules, without exercises        {len(library):6,}")
-    print(f"entries at the top level          {len(top):6,}")
-    print(f"functions                         {len(functions):6,}")
-    print(
-        f"median lines of a function        {statistics.median(functions.values()):6.0f}"
-    )
-    print(f"modules over 300: {[f'{n} {s}' for n, s in sizes.items() if s > 300]}")
-    print(
-        f"functions over 40: {[f'{n} {s}' for n, s in functions.items() if s > 40]}"
-    )
-    for path in chapters:
-        count = len(chapter_modules(path, known))
-        print(f"modules imported by {path.name}: {count}")
-    print("\n".join(f"{s:5} {n}" for n, s in sorted(sizes.items())))
+
+def dependencies() -> list[str]:
+    """What the library needs at run time."""
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(settings)["project"]["dependencies"]
+
+
+def show(what: str, figure: float, limit: int | None = None) -> None:
+    """Print a figure beside its limit."""
+    bound = "" if limit is None else f"  of {limit:5,}"
+    over = "  OVER" if limit is not None and figure > limit else ""
+    print(f"{what:42}{figure:7,.0f}{bound}{over}")
+
+
+def show_largest(what: str, sizes: dict[str, int], limit: int) -> None:
+    """Print the largest of several sizes beside the limit, then all that are over it."""
+    name = max(sizes, key=sizes.__getitem__)
+    show(f"{what}: {name.removeprefix('lenet5lib.')}"[:41], sizes[name], limit)
+    for name, size in sorted(sizes.items()):
+        if size > limit:
+            print(f"    over: {name} {size}")
+
+
+def main() -> None:
+    """Print every figure."""
+    known = modules()
+    texts = {name: path.read_text(encoding="utf-8") for name, path in known.items()}
+    sizes = {name: len(code_lines(text)) for name, text in texts.items()}
+    exercises = {name for name in known if ".exercises" in name}
+    library = set(known) - exercises
+    functions = {
+        f"{name}.{function}": lines
+        for name in known
+        for function, lines in function_sizes(texts[name]).items()
+    }
+    chapters = sorted((ROOT / "book").glob("[0-9][0-9]_*.ipynb"))
+    met = {path.stem: chapter_modules(path, known) for path in chapters}
+    early = set().union(*(met[stem] for stem in met if int(stem[:2]) <= 10))
+    first = {stem: len(found) for stem, found in met.items() if int(stem[:2]) <= 5}
+
+    show("lines of code, without exercises", sum(sizes[n] for n in library), 5500)
+    read = reached(early, known) - exercises
+    show("reached from chapters 1 to 10", sum(sizes[n] for n in read), 3500)
+    show_largest("largest module", sizes, 300)
+    show_largest("longest function", functions, 40)
+    show("median function", statistics.median(functions.values()), 12)
+    show("entries at the top level", len(top_level()), 20)
+    show_largest("modules imported by a chapter, 1 to 5", first, 7)
+    show("lines of code of the exercises", sum(sizes[n] for n in exercises))
+    show("modules, without exercises", len(library))
+    show("functions and methods", len(functions))
+    names = sum(len(public_names(texts[name])) for name in library)
+    show("public functions and classes", names)
+    show("dependencies", len(dependencies()))
+    print("\nmodules imported by each chapter:")
+    print("\n".join(f"{len(found):5} {stem}" for stem, found in met.items()))
+    print("\nlines of code of each module:")
+    print("\n".join(f"{size:5} {name}" for name, size in sorted(sizes.items())))
 
 
 if __name__ == "__main__":

@@ -133,12 +133,25 @@ class Reference(SphinxDirective):
             return re.sub(pattern, self.chapter, found["chapters"])
         name = found["code"].removesuffix("()")
         if name not in {argument for _, argument, *_ in one.obj.get("args", ())}:
-            for place in places(one):
-                target = self.env.autoapi_all_objects.get(f"{place}.{name}")
+            for path in self.meant(name, one):
+                target = self.env.autoapi_all_objects.get(path)
                 if target is not None and target is not one:
                     path = target.obj.get("original_path", target.id)
                     return self.link(path, found["code"])
         return f"``{found['code']}``"
+
+    def meant(self, name: str, one) -> list[str]:
+        """Return the paths that a name in an object's docstring may stand for, the nearest first.
+
+        A name is looked up in the object, its module and the packages around it, then as a full path, then, if it has a dot,
+        anywhere in the library if only one place has it.
+        """
+        parts = one.id.split(".")
+        around = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+        paths = [*(f"{place}.{name}" for place in around), name]
+        known = self.env.autoapi_all_objects
+        ends = [path for path in known if "." in name and path.endswith(f".{name}")]
+        return paths + ends if len(ends) == 1 else paths
 
     def chapter(self, found: re.Match) -> str:
         """Return the link to a chapter by the number in its name; the build warns where there is none."""
@@ -175,12 +188,6 @@ def is_shown(one) -> bool:
         one.type == "data" and one.obj["value"] == "None" and not one.docstring
     )
     return one.display and not missing
-
-
-def places(one) -> list[str]:
-    """Return where a name in a docstring may be defined, the nearest place first."""
-    parts = one.id.split(".")
-    return [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
 
 
 def signature(one) -> str:

@@ -1,7 +1,7 @@
 // Written by tools/export.py: `make draw`.
 window.LENET5_SAMPLES = {
 "format": 1,
-"source": "stand-in (scikit-learn's 8×8 digits, enlarged and warped; not MNIST)",
+"dataset_name": "stand-in (scikit-learn's 8×8 digits, enlarged and warped; not MNIST)",
 "labels": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
 "kernelShape": [5, 5, 1, 6],
 "images":

@@ -3,7 +3,7 @@
 `g` is the gradient of the loss with respect to what the forward function wrote, in the same shape; `gx` becomes that of what
 it read, and `dw` and `db` those of its parameters, to which the group's share is added. Shapes, indices and capital letters
 are those of `forward`; `convolve_inputs` stands beside `convolve`, and so on. A function that `forward` computes in place
-turns `g` in place.
+turns `g` in place. What `forward.drop` dropped, it drops of the gradient too.
 """
 
 import math
@@ -37,16 +37,16 @@ def spread(g, y):
 
 
 def convolve_inputs(g, w, reads, gx):
-    """gx[n, SH·r + u, c] = Σ w[m, n, u, KW − 1 − v] · g[m, r, c + v], over the maps m that read n, over r, u and v.
+    """gx[n, SH·r + u, c] = Σ w[m, n, u, KW − 1 − v] · g[m, r, c + v], over the channels m that read n, over r, u and v.
 
-    A pixel has a share in every window that reads it, by the weight that meets it there: a convolution with the kernel
+    A pixel contributes to every window that reads it, by the weight that meets it there: a convolution with the kernel
     turned round.
 
     Args:
-        g: (maps out, rows, columns · B), spread.
-        w: (maps out, maps in, KH, KW).
-        reads: (maps out, maps in).
-        gx: (maps in, rows, columns · B), the result.
+        g: (channels out, rows, columns · B), spread.
+        w: (channels out, channels in, KH, KW).
+        reads: (channels out, channels in).
+        gx: (channels in, rows, columns · B), the result.
     """
     gx[:] = F(0)
     for n in range(gx.shape[0]):
@@ -67,10 +67,10 @@ def convolve_weights(x, g, reads, dw, db):
     A weight is used at every position, so its gradient is a sum over all of them.
 
     Args:
-        x: (maps in, rows, columns · B), padded.
-        g: (maps out, rows, columns · B).
-        reads: (maps out, maps in).
-        dw, db: (maps out, maps in, KH, KW) and (maps out,), added to.
+        x: (channels in, rows, columns · B), padded.
+        g: (channels out, rows, columns · B).
+        reads: (channels out, channels in).
+        dw, db: (channels out, channels in, KH, KW) and (channels out,), added to.
     """
     for m in range(g.shape[0]):
         db[m] += g[m].sum()
@@ -143,7 +143,7 @@ def subsample_weights(x, g, dw, db):
 
 
 def flatten_inputs(g, gx):
-    """gx[m, r, c] = g[k, (r · columns + c) · maps + m] of example k."""
+    """gx[m, r, c] = g[k, (r · columns + c) · channels + m] of example k."""
     for m in range(gx.shape[0]):
         for r in range(gx.shape[1]):
             for c in range(gx.shape[2] // B):
@@ -153,7 +153,7 @@ def flatten_inputs(g, gx):
 
 
 def dense_inputs(g, w, gx):
-    """gx[k, i] = Σ_j g[k, j] · w[i, j]: each input has a share in every unit."""
+    """gx[k, i] = Σ_j g[k, j] · w[i, j]: each input contributes to every unit."""
     for k in range(g.shape[0]):
         for i in range(w.shape[0]):
             s = F(0)
@@ -185,12 +185,6 @@ def rbf_inputs(x, codes, g, gx):
             for i in range(codes.shape[0]):
                 s += F(2) * g[k, i] * (x[k, j] - codes[i, j])
             gx[k, j] = s
-
-
-def drop_inputs(g, mask, gx):
-    """gx = mask · g: what was dropped has no share."""
-    for i in range(g.size):
-        gx[i] = mask[i] * g[i]
 
 
 def sigmoid_inputs(y, g):
@@ -239,15 +233,15 @@ ACTIVATIONS = {
 
 
 def cross_entropy_inputs(z, labels, smoothing, g):
-    """g[k, j] = q[k, j] − t[k, j]: the softmax of the logits less what is wanted; 0 for an example that does not count."""
+    """g[k, j] = q[k, j] − t[k, j]: the softmax of the logits less the targets; 0 for an example that does not count."""
     for k in range(z.shape[0]):
         top, s = z[k].max(), F(0)
         for j in range(z.shape[1]):
             s += math.exp(z[k, j] - top)
         for j in range(z.shape[1]):
-            wanted = smoothing / F(z.shape[1])
-            wanted += F(1) - smoothing if j == labels[k] else F(0)
-            t = math.exp(z[k, j] - top) / s - wanted
+            target = smoothing / F(z.shape[1])
+            target += F(1) - smoothing if j == labels[k] else F(0)
+            t = math.exp(z[k, j] - top) / s - target
             g[k, j] = t if labels[k] >= 0 else F(0)
 
 

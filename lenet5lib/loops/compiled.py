@@ -1,9 +1,9 @@
-"""Compiling the loops: a copy of a function with its constants filled in, made machine code by numba where it is installed.
+"""Compiling the loops: a copy of a function with its constants filled in, compiled by numba where it is installed.
 
 The functions of `forward`, `backward` and `update` are written with names for what is fixed while a network runs: the
 kernel's size, the stride, the number of examples in a group. `specialise` gives these names their values. The compiler then
-knows how often an inner loop turns, writes it out, and fills the processor's vectors. Without numba the copy runs as plain
-Python, with the same results up to rounding. Chapter 15 is about what this brings.
+knows the number of iterations of an inner loop, unrolls it, and uses the processor's vector instructions. Without numba the
+copy runs as plain Python, with the same results up to rounding. Chapter 15 is about what this brings.
 """
 
 from __future__ import annotations
@@ -29,28 +29,22 @@ OPTIONS = {
     "error_model": "numpy",
     "nogil": True,
 }
-INNER = {
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-    "forceinline": True,
-}
-"""Of functions that only compiled code calls: what makes them callable from Python takes time to compile."""
-PARALLEL = {
-    "prange": True,
-    **dict.fromkeys(
-        (
-            "comprehension",
-            "fusion",
-            "inplace_binop",
-            "numpy",
-            "reduction",
-            "setitem",
-            "stencil",
-        ),
-        False,
+WAYS: dict[str, dict[str, Any]] = {
+    # Without what makes a function callable from Python, which takes time to compile.
+    "inner": dict.fromkeys(
+        ("no_cpython_wrapper", "no_cfunc_wrapper", "forceinline"), True
     ),
+    "inline": {"inline": "always"},
+    # `prange` alone is divided among threads; numba's own choices are off.
+    "parallel": {
+        "parallel": {
+            **dict.fromkeys(("comprehension", "fusion", "inplace_binop"), False),
+            **dict.fromkeys(("numpy", "reduction", "setitem", "stencil"), False),
+            "prange": True,
+        }
+    },
 }
-"""What numba divides among threads: the turns of `prange`, and nothing else of its own accord."""
+"""More of numba's options, by what `specialise` calls `how`."""
 
 
 def available() -> bool:
@@ -61,10 +55,8 @@ def available() -> bool:
 @functools.cache
 def say_missing(consequence: str) -> None:
     """Say on stderr that numba is missing and what follows from it; the same again is silent."""
-    print(
-        f"Notice: numba is not installed, so {consequence}. Install numba 0.61 or newer.",
-        file=sys.stderr,
-    )
+    text = f"Notice: numba is not installed, so {consequence}. Install numba 0.61 or newer."
+    print(text, file=sys.stderr)
 
 
 def specialise(function: Callable, how: str = "", /, **constants: Any) -> Callable:
@@ -74,62 +66,55 @@ def specialise(function: Callable, how: str = "", /, **constants: Any) -> Callab
 
     Args:
         function: whose body uses the constants as global names of its module.
-        how: "inner" for a function that only compiled code calls, "inline" for one that is made a part of it; "parallel" if
-            `prange` in it divides its turns among threads.
+        how: "inner" for a function that only compiled code calls, "inline" for one that becomes a part of its caller;
+            "parallel" if `prange` in it divides the iterations among threads.
         constants: numbers and functions by name; those that are not used are left out.
     """
     if numba is None:
         say_missing("the loops run as plain Python, which is slow")
     used = _names(function)
     own = {name: value for name, value in constants.items() if name in used}
-    # By what the constants look like: float32 and float64 zeros are equal.
-    key = function, how, _fingerprint(own, how)
+    # By the constants as text: float32 and float64 zeros are equal.
+    key = function, _fingerprint(own, how)
     if key not in _known:
         _known[key] = _made(function, how, own)
     return _known[key]
 
 
-_known: dict[Any, Callable] = {}
+_known: dict[Any, Any] = {}
 
 
-def _called(function: Callable) -> dict[str, Callable]:
+def _called(function: Callable) -> dict[str, types.FunctionType]:
     """Return the library's functions that a function calls by a global name."""
     found = {}
     for name in function.__code__.co_names:
         value = function.__globals__.get(name)
-        own = getattr(value, "__module__", None) or ""
-        # Those of this module have a compiled form of their own.
-        python = isinstance(value, types.FunctionType)
-        if python and own.startswith("lenet5lib.") and own != __name__:
+        # Those of this module are compiled in their own way.
+        if isinstance(value, types.FunctionType) and (
+            value.__module__.startswith("lenet5lib.")
+            and value.__module__ != __name__
+        ):
             found[name] = value
     return found
 
 
 @functools.cache
 def _names(function: Callable) -> frozenset[str]:
-    """Return the global names that a function uses, and those that the functions use which it calls."""
+    """Return the global names that a function and the functions that it calls use."""
     inner = (_names(value) for value in _called(function).values())
     return frozenset(function.__code__.co_names).union(*inner)
 
 
 def _made(function: Callable, how: str, constants: dict[str, Any]) -> Callable:
     """Return the specialised function, new."""
+    inner = "inline" if how == "inline" else "inner"
     called = {
-        name: specialise(
-            value, "inline" if how == "inline" else "inner", **constants
-        )
+        name: specialise(value, inner, **constants)
         for name, value in _called(function).items()
         if name not in constants
     }
     copy = _copy(function, called | constants, how)
-    if numba is None:
-        return copy
-    more = {
-        "inner": INNER,
-        "inline": {"inline": "always"},
-        "parallel": {"parallel": PARALLEL},
-    }.get(how, {})
-    return _cached(numba.njit, **more)(copy)
+    return cached(numba.njit, **WAYS.get(how, {}))(copy) if numba else copy
 
 
 def _copy(function: Callable, constants: dict[str, Any], how: str = "") -> Callable:
@@ -137,19 +122,26 @@ def _copy(function: Callable, constants: dict[str, Any], how: str = "") -> Calla
     globals_ = {**function.__globals__, **constants}
     copy = types.FunctionType(function.__code__, globals_, function.__name__)
     copy.__doc__, copy.__module__ = function.__doc__, function.__module__
-    # numba keeps machine code by a function's name and file, whatever its globals are. So the name says what they are.
+    # numba stores machine code by a function's name and file, whatever its globals are: the name has to tell them apart.
     copy.__qualname__ = f"{function.__name__}_{_fingerprint(constants, how)}"
     return copy
 
 
-def _cached(compiler: Callable, *signature: Any, **more: Any) -> Callable:
-    """Return numba's compiler as a decorator that keeps machine code on disk, where a folder for it can be written to."""
+def cached(compiler: Callable, *signature: Any, **more: Any) -> Callable:
+    """Return numba's compiler as a decorator that stores machine code on disk if it can write a folder there.
+
+    Args:
+        compiler: njit or cfunc.
+        *signature: the types of the function, where the compiler needs them.
+        **more: options beside those of `OPTIONS`, or in their place.
+    """
 
     def decorate(function: Callable) -> Callable:
+        options = OPTIONS | more
         try:
-            return compiler(*signature, cache=True, **OPTIONS, **more)(function)
+            return compiler(*signature, cache=True, **options)(function)
         except (RuntimeError, OSError):
-            return compiler(*signature, **OPTIONS, **more)(function)
+            return compiler(*signature, **options)(function)
 
     return decorate
 
@@ -165,14 +157,14 @@ def operation(function: Callable, dtype: Any, /, **constants: Any) -> Any:
     if numba is None:
         return specialise(function, **constants)
     key = function, dtype, _fingerprint(constants, "operation")
-    if key not in _operations:
+    if key not in _known:
         inner = specialise(function, "inline", **constants)
         real = numba.types.CPointer(numba.from_dtype(np.dtype(dtype)))
         whole = numba.types.CPointer(numba.types.int64)
         signature = numba.types.void(real, real, real, whole, whole)
         copy = _copy(_on_pointers, {"inner": inner})
-        _operations[key] = _cached(numba.cfunc, signature)(copy)
-    return _operations[key].address
+        _known[key] = cached(numba.cfunc, signature)(copy)
+    return _known[key].address
 
 
 def _on_pointers(weights, gradient, values, at, now):
@@ -186,19 +178,19 @@ def _on_pointers(weights, gradient, values, at, now):
     )
 
 
-_operations: dict[Any, Any] = {}
 ENDLESS = 2**40
+"""The length that the flat arrays are given: an operation knows only where they begin."""
 
 
 @functools.cache
 def _sources() -> str:
-    """Return a checksum of the source of what is compiled: machine code of an earlier version is not to be used."""
+    """Return a checksum of the source code here, so that machine code of an earlier version is not used."""
     parts = sorted(Path(__file__).parent.glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in parts)).hexdigest()
 
 
 def _fingerprint(constants: dict[str, Any], how: str) -> str:
-    """Return a few letters that differ when a constant does, or the way of compiling."""
+    """Return a short text that differs when a constant does, or the way of compiling."""
     text = [_sources(), how]
     for name, value in constants.items():
         python = getattr(value, "py_func", value)

@@ -1,12 +1,12 @@
 """The forward pass as plain loops: each function is one equation, its indices those of the book.
 
-Arrays of maps have the shape (channels, rows, columns · B): the B examples of a group stand innermost, so that the innermost
+Feature maps have the shape (channels, rows, columns · B): the B examples of a group stand innermost, so that the innermost
 loop runs over neighbouring numbers. With B = 1, a single example, that is (channels, rows, columns). Vectors have the shape
 (B, units). A function writes its result into its last argument. `backward` mirrors this module, name by name; nothing here
 knows of layers or networks, which are in `network`.
 
 The capital letters are constants that `compiled.specialise` sets: the kernel's or window's height and width KH and KW, the
-strides SH and SW, the group's size B, the inputs of a dense layer that are read at once U, the type of number F.
+strides SH and SW, the group's size B, the inputs of a dense layer that are read at once U, and the type of number F.
 """
 
 import math
@@ -22,7 +22,7 @@ AMPLITUDE, SLOPE = 1.7159, 2 / 3
 
 
 def pad(x, top, left, y):
-    """y[m, top + r, left + c] = x[m, r, c]; what is around stays as it is."""
+    """y[m, top + r, left + c] = x[m, r, c]; what lies around stays as it is."""
     for m in range(x.shape[0]):
         for r in range(x.shape[1]):
             for i in range(x.shape[2]):
@@ -30,13 +30,13 @@ def pad(x, top, left, y):
 
 
 def convolve(x, w, b, reads, y):
-    """y[m, r, c] = b[m] + Σ w[m, n, u, v] · x[n, SH·r + u, SW·c + v], over the maps n that m reads, over u and v.
+    """y[m, r, c] = b[m] + Σ w[m, n, u, v] · x[n, SH·r + u, SW·c + v], over the channels n that m reads, over u and v.
 
     Args:
-        x: (maps in, rows, columns · B), padded already where there is padding.
-        w, b: (maps out, maps in, KH, KW) and (maps out,).
-        reads: (maps out, maps in), 1 where map m reads map n, else 0.
-        y: (maps out, rows, columns · B), the result.
+        x: (channels in, rows, columns · B), padded already where there is padding.
+        w, b: (channels out, channels in, KH, KW) and (channels out,).
+        reads: (channels out, channels in), 1 where channel m reads channel n, else 0.
+        y: (channels out, rows, columns · B), the result.
 
     Source: chapter 2, equation (2.1); with a table, chapter 11, equation (11.3).
     """
@@ -58,9 +58,9 @@ def average(x, share, y):
     """y[m, r, c] = share[r, c] · Σ x[m, SH·r + u, SW·c + v], over u and v.
 
     Args:
-        x: (maps, rows, columns · B), padded with zeros where there is padding.
+        x: (channels, rows, columns · B), padded with zeros where there is padding.
         share: (rows, columns) of the result, 1 over the number of cells in the window that are not padding.
-        y: (maps, rows, columns · B), the result.
+        y: (channels, rows, columns · B), the result.
     """
     for m in range(y.shape[0]):
         for r in range(y.shape[1]):
@@ -87,12 +87,12 @@ def largest(x, share, y):
 
 
 def subsample(x, w, b, y):
-    """y[m, r, c] = b[m] + w[m] · Σ x[m, KH·r + u, KW·c + v], over u and v: windows side by side.
+    """y[m, r, c] = b[m] + w[m] · Σ x[m, KH·r + u, KW·c + v], over u and v: windows that do not overlap.
 
     Args:
-        x: (maps, rows, columns · B).
-        w, b: (maps,), the coefficient and the bias of each map.
-        y: (maps, rows // KH, columns // KW · B), the result.
+        x: (channels, rows, columns · B).
+        w, b: (channels,), the coefficient and the bias of each channel.
+        y: (channels, rows // KH, columns // KW · B), the result.
 
     Source: the 1998 paper, section II.B, layer S2; chapter 11, equation (11.2).
     """
@@ -108,7 +108,7 @@ def subsample(x, w, b, y):
 
 
 def flatten(x, y):
-    """y[k, (r · columns + c) · maps + m] = x[m, r, c] of example k: Keras's order, in which the maps stand innermost."""
+    """y[k, (r · columns + c) · channels + m] = x[m, r, c] of example k: Keras's order, channels innermost."""
     for m in range(x.shape[0]):
         for r in range(x.shape[1]):
             for c in range(x.shape[2] // B):
@@ -159,7 +159,7 @@ def rbf(x, codes, y):
 
 
 def drop(x, mask, y):
-    """y = mask · x: mask is 0 where a value is dropped, else 1 / (1 − rate). All are flat."""
+    """y = mask · x: mask is 0 where a value is dropped, else 1 / (1 − rate). All are flat. It is its own mirror."""
     for i in range(y.size):
         y[i] = mask[i] * x[i]
 
@@ -221,7 +221,7 @@ ACTIVATIONS = {
 
 
 def cross_entropy(z, labels, smoothing):
-    """Σ_k −Σ_j t[k, j] · ln q[k, j], with q the softmax of the logits z and t the wanted probabilities.
+    """Σ_k −Σ_j t[k, j] · ln q[k, j], with q the softmax of the logits z and t the target probabilities.
 
     t is 1 for the label and 0 for the others; with smoothing ε it is 1 − ε + ε / units, and ε / units for the others.
 
@@ -242,9 +242,9 @@ def cross_entropy(z, labels, smoothing):
                 total += math.exp(z[k, j] - top)
             log_total = top + math.log(total)
             for j in range(z.shape[1]):
-                wanted = smoothing / F(z.shape[1])
-                wanted += F(1) - smoothing if j == labels[k] else F(0)
-                loss += wanted * (log_total - z[k, j])
+                target = smoothing / F(z.shape[1])
+                target += F(1) - smoothing if j == labels[k] else F(0)
+                loss += target * (log_total - z[k, j])
     return loss
 
 
@@ -301,28 +301,14 @@ def tanh32(x):
     return x * p / q
 
 
-NUMERATOR = tuple(
-    map(
-        np.float32,
-        (
-            -2.76076847742355e-16,
-            2.00018790482477e-13,
-            -8.60467152213735e-11,
-            5.12229709037114e-08,
-            1.48572235717979e-05,
-            6.37261928875436e-04,
-            4.89352455891786e-03,
-        ),
-    )
-)
-DENOMINATOR = tuple(
-    map(
-        np.float32,
-        (
-            1.19825839466702e-06,
-            1.18534705686654e-04,
-            2.26843463243900e-03,
-            4.89352518554385e-03,
-        ),
-    )
-)
+# fmt: off
+NUMERATOR = tuple(np.array([
+    -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11,
+    5.12229709037114e-08, 1.48572235717979e-05, 6.37261928875436e-04,
+    4.89352455891786e-03,
+], np.float32))
+DENOMINATOR = tuple(np.array([
+    1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03,
+    4.89352518554385e-03,
+], np.float32))
+# fmt: on

@@ -1,8 +1,8 @@
 """The random numbers of TensorFlow's `tf.random.stateless_uniform` on a CPU, bit for bit, without TensorFlow.
 
 Philox 4x32-10 turns a key and a counter into four words of 32 bits; the next four come from the next counter. So any number
-is a function of the seeds and of its place, and none needs those before it. This is no general generator: uniform numbers
-from two seeds, as initial weights and dropout need them. `initial` and the engine "loops" draw by it.
+is a function of the seeds and of its place, and none needs those before it. This is no general generator: it gives uniform
+numbers from two seeds, for initial weights and dropout.
 
 Source: Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3".
 """
@@ -26,8 +26,8 @@ FIRST_KEY = np.uint64(0x3EC8F720), np.uint64(0x02461E29)
 def philox_4x32(key0, key1, c0, c1, c2, c3):
     """Return the four random words of one counter, or of many.
 
-    Scalars or arrays alike, as NumPy or as numba's `njit` compiles it. All six arguments are uint64 that hold 32 bits each,
-    and so are the four results: the product of two words needs 64.
+    Works on scalars and on arrays, in NumPy and compiled by numba. All six arguments are uint64 that hold 32 bits each, and
+    so are the four results: the product of two words needs 64.
 
     Args:
         key0, key1: the key, its low word first.
@@ -90,27 +90,12 @@ def uniform(
     bits = random_bits(shape, seed % (2**31 - 2), 0)
     # The 23 low bits become the fraction of a number from 1 to below 2.
     fractions = (bits & np.uint32(0x7FFFFF) | np.uint32(127 << 23)).view(np.float32)
-    low, high = np.float32(low), np.float32(high)
-    return (fractions - np.float32(1)) * (high - low) + low
-
-
-def dropout_mask(
-    shape: tuple[int, ...], rate: float, seed: int, step: int
-) -> np.ndarray:
-    """Return which values `layers.Dropout` keeps, bool of this shape.
-
-    Args:
-        shape: of the values, the batch first.
-        rate: the share that is dropped, from 0 to below 1.
-        seed: of the layer.
-        step: of the training, 0 or more.
-    """
-    bits = random_bits(shape, seed % 2**31, step)
-    return bits.view(np.int32) >= dropout_threshold(rate)
+    lower, upper = np.float32(low), np.float32(high)
+    return (fractions - np.float32(1)) * (upper - lower) + lower
 
 
 def dropout_threshold(rate: float) -> int:
-    """Return the least int32 that is kept, of random words read as int32.
+    """Return the smallest int32 that `layers.Dropout` keeps, of random words read as int32.
 
     >>> dropout_threshold(0), dropout_threshold(0.5)
     (-2147483648, 0)

@@ -1,7 +1,7 @@
-"""The loops for a single example: maps (maps, rows, columns) or vectors (units,), results returned, in float64.
+"""The loops for a single example: feature maps (channels, rows, columns) or vectors (units,), results returned, in float64.
 
-Each function allocates, pads and calls a function of `forward`, `backward` or `update` with B = 1. Keras stores maps as
-(height, width, maps): `x.transpose(2, 0, 1)` brings them to the order of the loops, `w.transpose(3, 2, 0, 1)` does so with
+Each function allocates, pads and calls a function of `forward`, `backward` or `update` with B = 1. Keras stores feature maps
+as (height, width, channels): `x.transpose(2, 0, 1)` brings them to the order of the loops, and `w.transpose(3, 2, 0, 1)`
 kernels. Chapters 2 to 5, 9, 11, 12 and 14 call these functions.
 """
 
@@ -13,13 +13,22 @@ from typing import Any
 
 import numpy as np
 
+from lenet5lib import arithmetic
 from lenet5lib._checks import require_choice
-from lenet5lib.arithmetic import output_size, same_padding, walk
-from lenet5lib.loops import backward, compiled, update
+from lenet5lib.loops import backward, compiled, plan, update
 from lenet5lib.loops import forward as loops
 from lenet5lib.loops.initial import layer_weights
 from lenet5lib.loops.network import Network, Weights
-from lenet5lib.spec import RBF, Architecture, Pair, Subsample, Table, pair
+from lenet5lib.spec import (
+    RBF,
+    Architecture,
+    Conv,
+    Pair,
+    Pool,
+    Subsample,
+    Table,
+    pair,
+)
 from lenet5lib.training.recipe import Recipe
 
 
@@ -36,31 +45,37 @@ def convolve(
     What deep-learning libraries call convolution is, strictly, cross-correlation: the kernel is not flipped.
 
     Args:
-        x: (maps in, rows, columns).
-        w: (maps out, maps in, kernel height, kernel width).
-        b: (maps out,).
-        stride: one step or (down, right).
+        x: (channels in, rows, columns).
+        w: (filters, channels in, kernel height, kernel width).
+        b: (filters,).
+        stride: one size or (down, right).
         padding: "valid", or TensorFlow's "same".
-        table: for each output map the input maps that feed it; None for all. The kernels of the others are not read.
+        table: for each filter the input channels that it reads; None for all. The kernels of the others are not read.
 
     Returns:
-        (maps out, rows, columns).
+        (filters, rows, columns).
 
     Raises:
-        ValueError: shapes that do not fit, a window larger than its input, or a table that names a map that is not there.
+        ValueError: shapes that do not fit, a window larger than its input, or a table with a channel that is not there.
 
     Source: chapter 2, equation (2.1); with a table, chapter 11, equation (11.3).
 
     >>> convolve([[[1, 2, 3], [4, 5, 6]]], [[[[1, 0], [0, -1]]]], [0])
     array([[[-4., -4.]]])
     """
-    x = _array("x", x, "maps in", "rows", "columns")
-    w = _array("w", w, "maps out", len(x), "kernel height", "kernel width")
+    x = _array("x", x, "channels in", "rows", "columns")
+    w = _array("w", w, "filters", len(x), "kernel height", "kernel width")
     b = _array("b", b, len(w))
-    reads = _reads(table, *w.shape[:2])
-    x, sides, constants = _windows(x, w.shape[2:], pair(stride), padding)
-    y = np.empty((len(w), *sides))
-    _single(loops.convolve, **constants)(x, w, b, reads, y)
+    _, _, height, width = w.shape
+    layer = Conv("w", len(w), (height, width), stride, padding, table=table)
+    if any(channel >= len(x) for row in layer.table or () for channel in row):
+        raise ValueError(
+            f"table is {table}; expected channels from 0 to {len(x) - 1}, those of x. "
+            "Correct the table."
+        )
+    x, y = _windows(layer, x)
+    reads = plan.reads_of(layer.table, *w.shape[:2])
+    _single(loops.convolve, **plan.window_constants(layer))(x, w, b, reads, y)
     return y
 
 
@@ -71,38 +86,30 @@ def pool(
     padding: str = "valid",
     mode: str = "average",
 ) -> np.ndarray:
-    """Return average or max pooling, each map by itself.
+    """Return average or max pooling, each channel separately.
 
     Args:
-        x: (maps, rows, columns).
+        x: (channels, rows, columns).
         size: the window, one size or (height, width).
-        stride: one step or (down, right); the window's size where none is given.
-        padding: "valid", or TensorFlow's "same", in which padded cells take no part in the average or the maximum.
+        stride: one size or (down, right); by default the window's size.
+        padding: "valid", or TensorFlow's "same", whose padding takes no part in the average or the maximum.
         mode: "average" or "max".
 
     Returns:
-        (maps, rows, columns).
+        (channels, rows, columns).
 
     Raises:
-        ValueError: an x that is not maps, a window larger than its input, or an unknown mode.
+        ValueError: an x of other axes, a window larger than its input, or an unknown mode.
 
     >>> pool([[[1, 3], [5, 7]]]), pool([[[1, 3], [5, 7]]], mode="max")
     (array([[[4.]]]), array([[[7.]]]))
     """
-    require_choice("mode", mode, ("average", "max"))
-    x = _array("x", x, "maps", "rows", "columns")
-    window = pair(size), pair(size if stride is None else stride), padding
-    around = 0.0 if mode == "average" else -np.inf
-    padded, sides, constants = _windows(x, *window, around)
-    y, share = np.empty((len(x), *sides)), np.ones(sides)
-    if mode == "max":
-        _single(loops.largest, **constants)(padded, share, y)
-        return y
-    average = _single(loops.average, **constants)
-    # Of each window the number of cells that are not padding: the sum of ones.
-    cells, count = np.ones((1, *x.shape[1:])), np.empty((1, *sides))
-    average(_windows(cells, *window)[0], share, count)
-    average(padded, 1 / count[0], y)
+    x = _array("x", x, "channels", "rows", "columns")
+    layer = Pool("pooling", mode, size, stride, padding)
+    share = plan.window_shares(layer, (*x.shape[1:], len(x)))
+    x, y = _windows(layer, x, -np.inf if mode == "max" else 0.0)
+    function = loops.largest if mode == "max" else loops.average
+    _single(function, **plan.window_constants(layer))(x, share, y)
     return y
 
 
@@ -112,12 +119,12 @@ def subsample(
     """Return trainable subsampling: the sum of each window times w[m], plus b[m], before any activation.
 
     Args:
-        x: (maps, rows, columns).
-        w, b: (maps,), the coefficient and the bias of each map.
-        size: the window, one size or (height, width); windows lie side by side.
+        x: (channels, rows, columns).
+        w, b: (channels,), the coefficient and the bias of each channel.
+        size: the window, one size or (height, width); windows do not overlap.
 
     Returns:
-        (maps, rows // height, columns // width).
+        (channels, rows // height, columns // width).
 
     Raises:
         ValueError: shapes that do not fit.
@@ -127,11 +134,11 @@ def subsample(
     >>> subsample([[[1, 3], [5, 7]]], w=[0.5], b=[1])
     array([[[9.]]])
     """
-    x = _array("x", x, "maps", "rows", "columns")
+    x = _array("x", x, "channels", "rows", "columns")
     w, b = _array("w", w, len(x)), _array("b", b, len(x))
-    x, sides, constants = _windows(x, pair(size), pair(size), "valid")
-    y = np.empty((len(x), *sides))
-    _single(loops.subsample, **constants)(x, w, b, y)
+    layer = Subsample("subsampling", size)
+    x, y = _windows(layer, x)
+    _single(loops.subsample, **plan.window_constants(layer))(x, w, b, y)
     return y
 
 
@@ -184,7 +191,7 @@ def activate(x: np.ndarray, name: str) -> np.ndarray:
     """Return an activation function of an array, as a new one.
 
     Args:
-        x: any shape; softmax runs over the channels of maps (maps, rows, columns), else over the last axis.
+        x: any shape; softmax runs over the channels of (channels, rows, columns), else over the last axis.
         name: of `spec.ACTIVATIONS`.
 
     Raises:
@@ -298,16 +305,13 @@ def adam_step(
     >>> round(adam_step(weight=0.5, gradient=0.02, mean=0.0, square=0.0, step=1)[0], 6)
     0.499
     """
-    w, g, state = (
-        np.array([weight], float),
-        np.array([gradient], float),
-        np.zeros((2, 1)),
+    w, g, m, v, rate, number = np.array(
+        [[weight], [gradient], [mean], [square], [learning_rate], [step - 1]], float
     )
-    state[:, 0] = mean, square
-    rates, numbers = np.array([learning_rate]), np.array([step - 1])
-    now = update.settings(Recipe(optimizer="adam"), rates, np.ones(1), numbers)[0]
-    _single(update.adam)(w, state, np.zeros(1), g, 0, 1, now)
-    return float(w[0]), float(state[0, 0]), float(state[1, 0])
+    state, undecayed = np.stack([m, v]), np.zeros(1)
+    now = update.settings(Recipe(optimizer="adam"), rate, np.ones(1), number)[0]
+    _single(update.adam)(w, state, undecayed, g, 0, 1, now)
+    return w.item(), state[0].item(), state[1].item()
 
 
 def forward(
@@ -318,10 +322,10 @@ def forward(
     Args:
         architecture: what to run.
         weights: layer name to its arrays, (kernel, bias) in most, in the layout of Keras; see `random_weights`.
-        image: (height, width, maps), prepared.
+        image: (height, width, channels), prepared.
 
     Returns:
-        Layer name to (maps, rows, columns) or (units,).
+        Layer name to (channels, rows, columns) or (units,).
 
     Raises:
         ValueError: an image or weights of another shape.
@@ -332,7 +336,7 @@ def forward(
 
 
 def random_weights(architecture: Architecture, seed: int) -> Weights:
-    """Return random weights for `forward`: kernels as wide as keeps the sums near 1, small biases, codes of −1 and +1.
+    """Return random weights for `forward`: kernels that keep pre-activations near 1, small biases, codes of −1 and +1.
 
     Args:
         architecture: whose layers.
@@ -341,8 +345,8 @@ def random_weights(architecture: Architecture, seed: int) -> Weights:
     Returns:
         Layer name to (kernel, bias), in the layout of Keras; (coefficient, bias) for subsampling, (codes,) for RBF units.
     """
-    rng, weights = np.random.default_rng(seed), {}
-    for layer, inputs, outputs in walk(architecture):
+    rng, weights = np.random.default_rng(seed), Weights()
+    for layer, inputs, outputs in arithmetic.walk(architecture):
         if isinstance(layer, RBF):
             codes = rng.choice([-1.0, 1.0], (outputs[0], inputs[0]))
             weights[layer.name] = (codes,)
@@ -351,8 +355,8 @@ def random_weights(architecture: Architecture, seed: int) -> Weights:
             fan_in = prod(kernel) / bias[0]
             if isinstance(layer, Subsample):
                 fan_in = prod(pair(layer.size))
-            drawn = rng.normal(0, fan_in**-0.5, kernel), rng.normal(0, 0.1, bias)
-            weights[layer.name] = drawn
+            w, b = rng.normal(0, fan_in**-0.5, kernel), rng.normal(0, 0.1, bias)
+            weights[layer.name] = w, b
     return weights
 
 
@@ -366,7 +370,8 @@ def _loss(name: str, outputs: np.ndarray, label: int, setting: float) -> float:
     y = _array("distances", outputs, "units")
     if not 0 <= label < len(y):
         raise ValueError(
-            f"label is {label}; expected a class from 0 to {len(y) - 1}. Count the classes from 0."
+            f"label is {label}; expected a class from 0 to {len(y) - 1}. Count the "
+            "classes from 0."
         )
     labels = np.array([label], np.int64)
     return float(_single(loops.LOSSES[name])(y[np.newaxis], labels, setting))
@@ -381,30 +386,19 @@ def _array(name: str, value: Any, *sizes: int | str) -> np.ndarray:
         if not isinstance(expected, str)
     ):
         raise ValueError(
-            f"{name} has the shape {array.shape}; expected ({', '.join(map(str, sizes))}). "
-            "Put its axes in this order with transpose, or add one with np.newaxis."
+            f"{name} has the shape {array.shape}; expected "
+            f"({', '.join(map(str, sizes))}). Put its axes in this order with transpose, "
+            "or add one with np.newaxis."
         )
     return array
 
 
-def _reads(table: Table | None, outs: int, ins: int) -> np.ndarray:
-    """Return a table as (maps out, maps in), 1 where an output map reads an input map, else 0; all 1 without a table."""
-    rows = (tuple(range(ins)),) * outs if table is None else table
-    if len(rows) != outs or not all(0 <= n < ins for row in rows for n in row):
-        raise ValueError(
-            f"table is {table}; expected {outs} rows that name maps from 0 to {ins - 1}. Give a row for each map of w."
-        )
-    return np.array([[n in row for n in range(ins)] for row in rows], np.int64)
-
-
 def _windows(
-    x: np.ndarray, window: Pair, stride: Pair, padding: str, around: float = 0.0
-) -> tuple[np.ndarray, Pair, dict[str, int]]:
-    """Return maps padded for a window, (rows, columns) of its positions, and the constants of its loops."""
-    sides = list(zip(x.shape[1:], window, stride, strict=True))
-    rows, columns = (output_size(i, k, s, padding) for i, k, s in sides)
-    if padding == "same":
-        margins = (0, 0), *(same_padding(*side) for side in sides)
-        x = np.pad(x, margins, constant_values=around)
-    names = "KH", "KW", "SH", "SW"
-    return x, (rows, columns), dict(zip(names, window + stride, strict=True))
+    layer: Conv | Pool | Subsample, x: np.ndarray, around: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return feature maps padded as the layer needs, and room for its output."""
+    shape = (*x.shape[1:], len(x))
+    rows, columns, channels = arithmetic.output_shape(layer, shape)
+    margins = (0, 0), *arithmetic.zero_padding(layer, shape)
+    padded = np.pad(x, margins, constant_values=around)
+    return padded, np.empty((channels, rows, columns))

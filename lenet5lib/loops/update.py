@@ -65,8 +65,8 @@ def adam(w, state, decayed, g, first, last, now):
         w[i] -= alpha * m / (math.sqrt(v) + F(1e-7))
 
 
-def take_average(average, w, keep, first, last):
-    """a = keep · a + (1 − keep) · w: the exponential moving average of the weights."""
+def update_ema(average, w, keep, first, last):
+    """a = keep · a + (1 − keep) · w: the exponential moving average (EMA) of the weights."""
     for i in range(first, last):
         average[i] = keep * average[i] + (F(1) - keep) * w[i]
 

@@ -1,8 +1,7 @@
-"""What different ways of resuming keep and lose, found by trying each; and a training that is killed on purpose.
+"""What each way of resuming keeps and loses, found by trying it; and a training run that is killed on purpose.
 
-The same small training is stopped after two of three epochs and resumed in several ways, with Keras's own pieces and with
-this library's `loop`. Whatever a resumed training should have is then compared with what it has. Chapter 7 is about this
-module.
+The same small run is stopped after two of three epochs and resumed, with Keras's own tools and with this library's `loop`.
+Everything that a resumed run should have is then compared with what it has. Chapter 7 is about this module.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +20,14 @@ import tensorflow as tf
 
 from lenet5lib import models, records
 from lenet5lib.data import Splits, prepare
+from lenet5lib.records import Record
 from lenet5lib.spec import Architecture, Dense, Dropout, Flatten
 from lenet5lib.training import checkpoint, keras_engine, loop
 from lenet5lib.training.recipe import Recipe
 from lenet5lib.training.schedules import ReduceOnPlateau
 
 STOP, EPOCHS, SEED = 2, 3, 0
-
-THINGS = (
+CRITERIA = (
     "weights",
     "the optimizer's averages and steps",
     "state of dropout's random numbers",
@@ -40,8 +38,7 @@ THINGS = (
     "order of the digits",
     "ends with the weights of an unstopped training",
 )
-"""What a resumed training should have."""
-
+"""What a resumed run should have."""
 NETWORK = Architecture(
     "a small network with dropout",
     (28, 28, 1),
@@ -52,6 +49,7 @@ NETWORK = Architecture(
         Dense("Output", units=10, activation="softmax"),
     ),
 )
+RECIPE = Recipe(learning_rate=ReduceOnPlateau(0.001, patience=1, min_delta=10))
 
 
 class _Stopped(Exception):
@@ -59,15 +57,15 @@ class _Stopped(Exception):
 
 
 class _StopAt(keras.callbacks.Callback):
-    """Ends `fit` at the end of one epoch, or at the beginning of its first."""
+    """Ends `fit` at the end of an epoch, or, without one, at the beginning of its first."""
 
     def __init__(self, epoch_end: int | None = None) -> None:
         super().__init__()
-        self.epoch_end, self.first = epoch_end, None
+        self.epoch_end = epoch_end
+        self.first: int | None = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.first is None:
-            self.first = epoch
+        self.first = epoch if self.first is None else self.first
         if self.epoch_end is None:
             raise _Stopped
 
@@ -76,8 +74,8 @@ class _StopAt(keras.callbacks.Callback):
             raise _Stopped
 
 
-class _Fit:
-    """A training with Keras's `fit`, as a program makes it anew whenever it starts: model, data, callbacks."""
+class _KerasRun:
+    """A run with Keras's `fit`, as a program makes it whenever it starts: model, data, callbacks."""
 
     def __init__(self, splits: Splits, folder: Path) -> None:
         keras.utils.set_random_seed(SEED)
@@ -93,164 +91,148 @@ class _Fit:
         self.model.compile("adam", "sparse_categorical_crossentropy")
         self.model.optimizer.build(self.model.trainable_variables)
         images, labels = prepare(splits.train.images), splits.train.labels
-        self.count, self.order = len(images), []
+        self.order: list[int] = []
 
         def note(position):
             self.order.append(int(position))
             return position
 
-        def digit(position):
+        def example(position):
             noted = tf.ensure_shape(tf.py_function(note, [position], tf.int64), ())
             return tf.gather(images, noted), tf.gather(labels, noted)
 
-        positions = tf.data.Dataset.range(self.count)
-        shuffled = positions.shuffle(self.count, seed=SEED)
-        self.digits = shuffled.map(digit).batch(32)
-        self.validation = (
-            prepare(splits.validation.images),
-            splits.validation.labels,
-        )
+        shuffled = tf.data.Dataset.range(len(images)).shuffle(len(images), SEED)
+        self.train_data = shuffled.map(example).batch(32)
+        validation = splits.validation
+        self.validation_data = prepare(validation.images), validation.labels
         self.best = keras.callbacks.ModelCheckpoint(
             folder / "best.weights.h5", save_weights_only=True, save_best_only=True
         )
         self.plateau = keras.callbacks.ReduceLROnPlateau(min_delta=10, patience=3)
+        self.callbacks = [self.best, self.plateau]
 
-    def run(
-        self, *callbacks: keras.callbacks.Callback, first: int = 0
-    ) -> list[float]:
-        """Train to the last epoch, or until a callback stops it; return the losses of the epochs of this call."""
-        own = [self.best, self.plateau, *callbacks]
+    def fit(self, *callbacks: keras.callbacks.Callback, first: int = 0) -> int:
+        """Train to the last epoch, or until a callback stops it; return the number of epochs in the history."""
         try:
             self.model.fit(
-                self.digits,
+                self.train_data,
                 epochs=EPOCHS,
                 initial_epoch=first,
-                validation_data=self.validation,
-                callbacks=own,
+                validation_data=self.validation_data,
+                callbacks=[*self.callbacks, *callbacks],
                 verbose=0,
             )
         except _Stopped:
-            return []
-        return self.model.history.history["loss"]
+            return 0
+        return len(self.model.history.history["loss"])
 
-    def state(self) -> dict[str, Any]:
-        """Return what can be asked of this training now."""
-        dropout = self.model.get_layer("Dropout")
-        return {
-            THINGS[0]: _bytes(self.model.trainable_variables),
-            THINGS[1]: _bytes(self.model.optimizer.variables),
-            THINGS[2]: _bytes([dropout.seed_generator.state]),
-            THINGS[4]: self.best.best,
-            THINGS[5]: (self.plateau.best, self.plateau.wait),
-        }
-
-    def last_order(self) -> list[int]:
-        """Return the order of the digits in the last epoch."""
-        return self.order[-self.count :]
+    def state(self) -> list[Any]:
+        """Return what the first, second, third, fifth and sixth of `CRITERIA` compare."""
+        return [
+            _bytes(self.model.trainable_variables),
+            _bytes(self.model.optimizer.variables),
+            _bytes([self.model.get_layer("Dropout").seed_generator.state]),
+            self.best.best,
+            (self.plateau.best, self.plateau.wait),
+        ]
 
 
-def _bytes(variables: Sequence[Any]) -> list[bytes]:
+def _bytes(variables: Iterable[Any]) -> list[bytes]:
     """Return each variable's value, bit for bit."""
     return [np.asarray(variable).tobytes() for variable in variables]
 
 
-@dataclass
-class _Way:
-    """A way to resume: what is called when the first training stops, what when the second has been made, what in `fit`."""
-
-    save: Callable[[keras.Model], Any]
-    load: Callable[[_Fit], Any]
-    callbacks: Callable[[], list[keras.callbacks.Callback]] = list
-
-
-def _ways(folder: Path) -> dict[str, _Way]:
-    """Return Keras's and TensorFlow's own ways, each with its files in this folder."""
-    weights, whole = folder / "model.weights.h5", folder / "model.keras"
-    tracked = str(folder / "tracked")
-
-    def load_whole(fit: _Fit) -> None:
-        fit.model = keras.models.load_model(whole)
-
-    def track(model: keras.Model) -> tf.train.Checkpoint:
-        return tf.train.Checkpoint(model=model, optimizer=model.optimizer)
-
-    return {
-        "save_weights": _Way(
-            lambda model: model.save_weights(weights),
-            lambda fit: fit.model.load_weights(weights),
-        ),
-        "save (.keras)": _Way(lambda model: model.save(whole), load_whole),
-        "tf.train.Checkpoint": _Way(
-            lambda model: track(model).write(tracked),
-            lambda fit: track(fit.model).read(tracked),
-        ),
-        "BackupAndRestore": _Way(
-            lambda model: None,
-            lambda fit: None,
-            lambda: [
-                keras.callbacks.BackupAndRestore(
-                    folder / "backup", delete_checkpoint=False
-                )
-            ],
-        ),
-    }
+METHODS = (
+    "save_weights",
+    "save (.keras)",
+    "tf.train.Checkpoint",
+    "BackupAndRestore",
+)
+"""The methods of Keras and TensorFlow."""
 
 
-def kept_and_lost(splits: Splits, folder: Path) -> pd.DataFrame:
-    """Try each way of resuming and say what it keeps.
+def _equal(values: list[Any], others: list[Any]) -> list[bool]:
+    """Return for each value whether it equals the other."""
+    return [one == other for one, other in zip(values, others, strict=True)]
 
-    Where a way does not know how many epochs are done, it is told, so that the last row shows what else it lost.
+
+def _tracked(model: keras.Model) -> tf.train.Checkpoint:
+    return tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+
+
+def _save(model: keras.Model, folder: Path) -> None:
+    """Save a model by each method; `BackupAndRestore` has saved by itself."""
+    model.save_weights(folder / "model.weights.h5")
+    model.save(folder / "model.keras")
+    _tracked(model).write(str(folder / "tracked"))
+
+
+def _resume(method: str, splits: Splits, folder: Path) -> _KerasRun:
+    """Return a new run that goes on from what was saved by this method."""
+    run = _KerasRun(splits, folder)
+    match method:
+        case "save_weights":
+            run.model.load_weights(folder / "model.weights.h5")
+        case "save (.keras)":
+            run.model = keras.models.load_model(folder / "model.keras")
+        case "tf.train.Checkpoint":
+            _tracked(run.model).read(str(folder / "tracked"))
+        case "BackupAndRestore":
+            run.callbacks.append(_backup(folder))
+    return run
+
+
+def compare_resume_methods(splits: Splits, folder: Path) -> pd.DataFrame:
+    """Resume by each method and return what it keeps.
+
+    A method that does not know how many epochs are done is told, so that the last row shows what else it has lost.
 
     Args:
-        splits: training and validation digits; a few hundred are enough.
-        folder: for the files; made if it is missing, and to be empty.
+        splits: training and validation images; a few hundred are enough.
+        folder: for the files; made if it is missing, otherwise empty.
 
     Returns:
-        A row for each of `THINGS`, a column for each way, "kept" or "lost" in each cell.
+        A row for each of `CRITERIA`, a column for each method, "kept" or "lost" in each cell.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    whole = _Fit(splits, folder)
-    whole.run()
-    ways = _ways(folder)
-    stopped = _Fit(splits, folder)
-    backup = ways["BackupAndRestore"].callbacks()
-    stopped.run(*backup, _StopAt(STOP))
-    for way in ways.values():
-        way.save(stopped.model)
+    whole = _KerasRun(splits, folder)
+    whole.fit()
+    stopped = _KerasRun(splits, folder)
+    stopped.fit(_backup(folder), _StopAt(STOP))
+    _save(stopped.model, folder)
     table = {
-        name: _tried(way, whole, stopped.state(), splits, folder)
-        for name, way in ways.items()
+        method: _resume_with_keras(method, stopped.state(), whole, splits, folder)
+        for method in METHODS
     }
-    table["lenet5lib"] = _ours(splits, folder / "ours")
-    cells = pd.DataFrame(table, index=pd.Index(THINGS, name="after a resume"))
+    table["lenet5lib"] = _resume_with_this_library(splits, folder / "ours")
+    cells = pd.DataFrame(table, index=pd.Index(CRITERIA, name="after a resume"))
     return cells.replace({True: "kept", False: "lost"})
 
 
-def _tried(
-    way: _Way, whole: _Fit, before: dict[str, Any], splits: Splits, folder: Path
+def _backup(folder: Path) -> keras.callbacks.BackupAndRestore:
+    path = folder / "backup"
+    return keras.callbacks.BackupAndRestore(path, delete_checkpoint=False)
+
+
+def _resume_with_keras(
+    method: str, state: list[Any], whole: _KerasRun, splits: Splits, folder: Path
 ) -> list[bool]:
-    """Resume in one way and return for each of `THINGS` whether it is there."""
-    fresh, probe = _Fit(splits, folder), _StopAt()
-    way.load(fresh)
-    fresh.run(*way.callbacks(), probe)
-    now = fresh.state()
-    kept = {thing: now[thing] == before[thing] for thing in before}
-    kept["how many epochs are done"] = probe.first == STOP
-    resumed = _Fit(splits, folder)
-    way.load(resumed)
-    first = 0 if probe.first == STOP else STOP
-    losses = resumed.run(*way.callbacks(), first=first)
-    kept["history of all epochs"] = len(losses) == EPOCHS
-    kept["order of the digits"] = resumed.last_order() == whole.last_order()
-    kept[THINGS[-1]] = _bytes(resumed.model.trainable_variables) == _bytes(
-        whole.model.trainable_variables
-    )
-    return [kept[thing] for thing in THINGS]
+    """Resume twice, to the beginning of an epoch and to the end; return for each of `CRITERIA` whether it is kept."""
+    begun, probe = _resume(method, splits, folder), _StopAt()
+    begun.fit(probe)
+    weights, optimizer, dropout, best, plateau = _equal(begun.state(), state)
+    knows_epochs = probe.first == STOP
+    ended = _resume(method, splits, folder)
+    epochs = ended.fit(first=0 if knows_epochs else STOP)
+    count = len(splits.train)
+    same_order = ended.order[-count:] == whole.order[-count:]
+    same_end = ended.state()[0] == whole.state()[0]
+    kept = [weights, optimizer, dropout, knows_epochs, best, plateau]
+    return [*kept, epochs == EPOCHS, same_order, same_end]
 
 
-def _ours(splits: Splits, folder: Path) -> list[bool]:
-    """Stop and resume with this library and return for each of `THINGS` whether it is there."""
-    recipe = Recipe(learning_rate=ReduceOnPlateau(0.001, patience=1, min_delta=10))
+def _resume_with_this_library(splits: Splits, folder: Path) -> list[bool]:
+    """Stop and resume with `loop.train`; return for each of `CRITERIA` whether it is kept."""
 
     def train(name: str, epochs: int) -> loop.Run:
         return loop.train(
@@ -258,71 +240,62 @@ def _ours(splits: Splits, folder: Path) -> list[bool]:
             splits,
             folder / name,
             epochs=epochs,
-            recipe=recipe,
+            recipe=RECIPE,
             seed=SEED,
             engine="keras",
             report=None,
         )
 
     whole, stopped = train("whole", EPOCHS), train("stopped", STOP)
-    before = (
-        _bytes(stopped.model.variables),
-        _bytes(stopped.model.optimizer.variables),
-    )
     fresh = models.build(NETWORK, seed=SEED + 1)
-    keras_engine.compile_model(fresh, recipe)
-    record = checkpoint.load(fresh, stopped.run_dir / checkpoint.LAST)
+    keras_engine.compile_model(fresh, RECIPE)
+    record = checkpoint.restore(fresh, stopped.run_dir / checkpoint.LAST)
     resumed = train("stopped", EPOCHS)
-    count = len(splits.train)
-    steps = -(-count // recipe.batch_size)
-    rates = [
-        recipe.learning_rates(
-            np.arange(STOP * steps, EPOCHS * steps),
-            steps,
-            one.column("val_loss")[:STOP],
-        ).tolist()
-        for one in (record, whole.record)
-    ]
-    masks = [_mask(run.model, STOP * steps) for run in (resumed, whole)]
-    orders = [
-        loop.epoch_order(run.record.config.seed, EPOCHS, count).tolist()
-        for run in (resumed, whole)
-    ]
+    before, after, end = stopped.model, resumed.model, whole.model
+    next_epochs = _next_epoch(record, after), _next_epoch(whole.record, end)
+    mask, rates, order = _equal(*next_epochs)
     return [
-        _bytes(fresh.variables) == before[0],
-        _bytes(fresh.optimizer.variables) == before[1],
-        masks[0] == masks[1],
+        _bytes(fresh.variables) == _bytes(before.variables),
+        _bytes(fresh.optimizer.variables) == _bytes(before.optimizer.variables),
+        mask,
         len(record.epochs) == STOP,
         record.best == stopped.record.best,
-        rates[0] == rates[1],
+        rates,
         resumed.history().equals(whole.history()),
-        orders[0] == orders[1],
-        _bytes(resumed.model.variables) == _bytes(whole.model.variables),
+        order,
+        _bytes(after.variables) == _bytes(end.variables),
     ]
 
 
-def _mask(model: keras.Model, step: int) -> bytes:
-    """Return what dropout makes of ones in this step."""
+def _next_epoch(record: Record, model: keras.Model) -> list[bytes]:
+    """Return what makes the epoch after the stop: dropout's mask in its first step, the learning rates, the order."""
+    count = record.config.data.num_train
+    steps = -(-count // RECIPE.batch_size)
     layer = model.get_layer("Dropout")
-    layer.step.assign(step)
-    return layer(tf.ones((32, 16)), training=True).numpy().tobytes()
+    layer.step.assign(STOP * steps)
+    mask = layer(tf.ones((32, 16)), training=True)
+    numbers = np.arange(STOP * steps, EPOCHS * steps)
+    val_losses = record.column("val_loss")[:STOP]
+    rates = RECIPE.learning_rates(numbers, steps, val_losses)
+    order = loop.epoch_order(record.config.seed, EPOCHS, count)
+    return _bytes([mask, rates, order])
 
 
-def killed(run_dir: Path, arguments: Sequence[str], after_epoch: int) -> int:
-    """Train in a process of its own, by the command line, and kill it as soon as its record holds so many epochs.
+def train_and_kill(run_dir: Path, arguments: list[str], after_epoch: int) -> int:
+    """Train in a separate process, from the command line, and kill it as soon as its record holds `after_epoch` epochs.
 
     SIGKILL cannot be caught: the process has no time to save anything, wherever in the next epoch it is.
 
     Args:
         run_dir: the run's folder.
-        arguments: of `python -m lenet5lib train`, beyond --run-dir.
+        arguments: of `python -m lenet5lib train`, without --run-dir.
         after_epoch: epochs to wait for.
 
     Returns:
         The process's exit code: −9 on Linux and macOS.
 
     Raises:
-        ValueError: it ended by itself before; its last words are in the text.
+        ValueError: the process ended before; the last line of its errors is in the text.
     """
     command = [
         sys.executable,
@@ -332,26 +305,23 @@ def killed(run_dir: Path, arguments: Sequence[str], after_epoch: int) -> int:
         "--run-dir",
         str(run_dir),
     ]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    struck = False
-    with process:
-        while process.poll() is None and not struck:
-            if struck := _epochs(run_dir) >= after_epoch:
+    ) as process:
+        while process.poll() is None:
+            if _epochs(run_dir) >= after_epoch:
                 process.kill()
-            else:
-                time.sleep(0.02)
-        words = process.stderr.read().strip().splitlines()
-    if not struck:
-        raise ValueError(
-            f"the training ended with {process.returncode} before it could be killed; expected more than {after_epoch} "
-            f"epochs. {words[-1] if words else 'Ask for more epochs.'}"
-        )
-    return process.returncode
+                return process.wait()
+            time.sleep(0.02)
+        errors = process.communicate()[1].strip().splitlines()
+    raise ValueError(
+        f"the training process ended with {process.returncode} before it could be "
+        f"killed; expected more than {after_epoch} epochs. "
+        f"{errors[-1] if errors else 'Ask for more epochs.'}"
+    )
 
 
 def _epochs(run_dir: Path) -> int:

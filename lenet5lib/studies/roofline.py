@@ -18,7 +18,7 @@ import pandas as pd
 
 from lenet5lib import arithmetic, records
 from lenet5lib.arithmetic import Shape
-from lenet5lib.loops import compiled, forward, network, steps
+from lenet5lib.loops import compiled, forward, network, parallel, steps
 from lenet5lib.loops.compiled import specialise
 from lenet5lib.spec import LENET5, Architecture, Conv, pair
 
@@ -136,7 +136,7 @@ def vector_width() -> int:
 
 def aligned(array: np.ndarray) -> np.ndarray:
     """Return a copy that begins at a cache line."""
-    copy = network.aligned(array.shape, array.dtype)
+    copy = parallel.aligned(array.shape, array.dtype)
     copy[:] = array
     return copy
 
@@ -227,7 +227,7 @@ def _measure_step(
         x, y = (
             aligned(np.repeat(one[np.newaxis], groups, axis=0)) for one in (x, y)
         )
-        network.with_threads(network.thread_count())
+        parallel.with_threads(parallel.thread_count())
     run = specialise(function, how, **constants)
     taken = seconds(lambda: run(x, *weights, y)) / (groups * group)
     y = y[-1] if groups > 1 else y

@@ -1,9 +1,10 @@
-"""Random distortions of the training digits, a function of (seed, epoch) and of each digit's position alone.
+"""Data augmentation: random distortions of the training images, a function of (seed, epoch) and each image's position alone.
 
 The distortions of the 1998 paper (translation, scaling, squeezing, horizontal shear), rotation, and the elastic ones of
-Simard, Steinkraus and Platt (2003), joined into one displacement for each pixel, so that every digit is sampled once.
+Simard, Steinkraus and Platt (2003), added up to one displacement of each pixel, so that every image is sampled once.
 
-NumPy draws and smooths; the loops over pixels are compiled by numba where it is installed, with the same result without.
+NumPy draws and smooths the random numbers; the loops over pixels are compiled where numba is installed, with the same result
+without.
 """
 
 from __future__ import annotations
@@ -15,56 +16,50 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from lenet5lib.loops import compiled
 from lenet5lib.training.recipe import Distortion
-
-try:
-    import numba
-except ImportError:
-    numba = None
 
 NOISE = math.sqrt((256**2 - 1) / 12)
 """Standard deviation of whole numbers that are uniform from 0 to 255."""
 
-AT_ONCE = 5_000
-"""Digits whose distortions come from one generator of random numbers; groups of so many are distorted side by side."""
+CHUNK = 5_000
+"""Images with one generator of random numbers; the chunks are distorted in parallel."""
 
-IN_CACHE = 100
-"""Digits whose displacements are in memory at a time: few enough for a processor's cache."""
+BLOCK = 100
+"""Images whose displacements are in memory at a time: few enough for a processor's cache."""
 
 
 def distort(
     images: np.ndarray, distortion: Distortion, seed: int, epoch: int
 ) -> np.ndarray:
-    """Return each image distorted in its own way.
+    """Return a randomly distorted copy of each image.
 
     Args:
         images: uint8 (n, height, width).
         distortion: how far.
         seed: of the run, 0 or more.
-        epoch: another epoch gives other distortions.
+        epoch: each epoch has its own distortions.
 
     Returns:
-        uint8 (n, height, width), bilinear between pixels, rounded; what comes from outside an image is 0.
+        uint8 (n, height, width), bilinear between pixels, rounded; outside an image pixels are 0.
     """
     made = np.empty(images.shape, np.uint8)
 
-    def distort_group(group: int) -> None:
-        part = slice(group * AT_ONCE, (group + 1) * AT_ONCE)
-        draw = np.random.default_rng([seed, epoch, group])
-        amounts = draw.uniform(-1, 1, (6, AT_ONCE)) * _half_widths(distortion)
-        noise = None
-        if distortion.elastic:
-            noise = _noise(draw, images.shape[1:])
-        _warp_group(images[part], distortion, amounts, noise, made[part])
+    def distort_chunk(chunk: int) -> None:
+        part = slice(chunk * CHUNK, (chunk + 1) * CHUNK)
+        rng = np.random.default_rng([seed, epoch, chunk])
+        amounts = rng.uniform(-1, 1, (6, CHUNK)) * _half_widths(distortion)
+        noise = _noise(rng, images.shape[1:]) if distortion.elastic else None
+        _warp_chunk(images[part], distortion, amounts, noise, made[part])
 
-    # Every group has its own random numbers, so it does not matter which is done when.
+    # Each chunk has its own random numbers, so their order does not matter.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(distort_group, range(-(-len(images) // AT_ONCE))))
+        list(pool.map(distort_chunk, range(-(-len(images) // CHUNK))))
     return made
 
 
 def _half_widths(distortion: Distortion) -> np.ndarray:
-    """Return how far the six amounts go that `_terms` reads: (6, 1)."""
+    """Return the largest values of the six amounts that `_terms` reads: (6, 1)."""
     widths = [
         distortion.translation,
         distortion.translation,
@@ -76,22 +71,22 @@ def _half_widths(distortion: Distortion) -> np.ndarray:
     return np.reshape(widths, (6, 1))
 
 
-def _noise(draw: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Return uniform whole numbers from 0 to 255 for each pixel of a group, down and across: uint8 (2, AT_ONCE, *size)."""
-    shape = 2, AT_ONCE, *size
-    # The numbers of draw.integers(0, 256, shape, np.uint8), eight at a time, in a third of the time.
-    eights = draw.integers(0, 2**64, -(-math.prod(shape) // 8), np.uint64)
+def _noise(rng: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
+    """Return uniform whole numbers from 0 to 255 for each pixel of a chunk, down and across: uint8 (2, CHUNK, *size)."""
+    shape = 2, CHUNK, *size
+    # The numbers of rng.integers(0, 256, shape, np.uint8), eight at a time, in a third of the time.
+    eights = rng.integers(0, 2**64, -(-math.prod(shape) // 8), np.uint64)
     noise = eights.astype("<u8", copy=False).view(np.uint8)
     return noise[: math.prod(shape)].reshape(shape)
 
 
-def _warp_group(images, distortion, amounts, noise, made) -> None:
+def _warp_chunk(images, distortion, amounts, noise, made) -> None:
     """Write the images, distorted by these amounts and, unless it is None, by this noise, into `made`."""
     size = images.shape[1:]
     smoothings = [_smoothing(side, distortion) for side in size]
     terms, moved = _terms(amounts), None
-    for first in range(0, len(images), IN_CACHE):
-        part = slice(first, min(first + IN_CACHE, len(images)))
+    for first in range(0, len(images), BLOCK):
+        part = slice(first, min(first + BLOCK, len(images)))
         framed = _frame(images[part])
         count = len(framed)
         if noise is not None:
@@ -155,16 +150,11 @@ def _smoothing(side: int, distortion: Distortion) -> np.ndarray:
 def _compiled(function: Callable) -> Callable:
     """Return a function compiled by numba, or, where numba is missing, the function itself.
 
-    The compiled program is kept in a file if a folder for it can be written. Threads run it side by side. Sums keep their
-    order and their roundings (no `fastmath`), so that the result is the same on every processor.
+    Sums keep their order and their roundings (no `fastmath`), so that the result is the same on every processor.
     """
-    if numba is None:
+    if not compiled.available():
         return function
-    options = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except (RuntimeError, OSError):  # No folder to keep it in.
-        return numba.njit(**options)(function)
+    return compiled.cached(compiled.numba.njit, fastmath=False)(function)
 
 
 def _all_at_once(count: int) -> list[slice]:
@@ -172,8 +162,8 @@ def _all_at_once(count: int) -> list[slice]:
     return [slice(count)]
 
 
-each = range if numba else _all_at_once
-"""What the loops over pixels run over: numba compiles them pixel by pixel, without it NumPy takes all pixels at once."""
+# numba compiles the loops pixel by pixel; without it NumPy takes all pixels at once.
+each = range if compiled.available() else _all_at_once
 
 
 @_compiled
@@ -209,10 +199,10 @@ def _warp(framed, terms, moved, size, made):
 
 @_compiled
 def _positions(rows, columns, terms, middle, y, x):
-    """Write for each pixel of the result the position in the image that it shows into y and x.
+    """Write into y and x, for each pixel of the result, the position in the image from which it is read.
 
-    The image is squeezed and scaled, sheared, turned, and moved, in this order; positions are found by undoing each, from
-    the last to the first.
+    The image is squeezed and scaled, sheared, rotated, and translated, in this order; positions are found by undoing each,
+    from the last to the first.
 
     Args:
         rows, columns: of each pixel, counted from the middle: float32 (height · width,), as are y and x.
@@ -233,9 +223,9 @@ def _positions(rows, columns, terms, middle, y, x):
 
 @_compiled
 def _sample(framed, y, x, size, made):
-    """Write one image, read at the positions (y, x), into `made`: bilinear, 0 outside. y and x are overwritten.
+    """Write one image, sampled at the positions (y, x), into `made`: bilinear, 0 outside. y and x are overwritten.
 
-    In steps that a processor does for several pixels at a time; only the reading itself goes pixel by pixel.
+    A processor does each step for several pixels at a time, except for the reading itself.
     """
     height, width = size
     row = width + 3

@@ -12,7 +12,8 @@ import numpy as np
 from lenet5lib.data import Digits
 from lenet5lib.loops import compiled
 from lenet5lib.loops.initial import initial_weights
-from lenet5lib.loops.network import Network, Trainer
+from lenet5lib.loops.network import Network
+from lenet5lib.loops.trainer import Trainer
 from lenet5lib.records import Config
 from lenet5lib.training import weights_file
 from lenet5lib.training.engine import Engine
@@ -63,9 +64,9 @@ class LoopsEngine(Engine):
             self.network.weights[:] = own
 
     def use_ema_weights(self) -> None:
-        if self.trainer.mean.size and self.trainer.iterations:
+        if self.trainer.ema.size and self.trainer.iterations:
             for one in self._trained():
-                mean = one.piece.of(self.trainer.mean)
+                mean = one.piece.of(self.trainer.ema)
                 one.piece.of(self.network.weights)[:] = mean
 
     def contents(self, with_optimizer: bool = True) -> bytes:
@@ -83,8 +84,8 @@ class LoopsEngine(Engine):
     def _slots(self) -> Iterator[tuple[Any, np.ndarray]]:
         """Yield each of the optimizer's arrays in Keras's order: its parameter, and a view of the numbers."""
         trainer, trained = self.trainer, self._trained()
-        if trainer.mean.size:
-            yield from ((one, one.piece.of(trainer.mean)) for one in trained)
+        if trainer.ema.size:
+            yield from ((one, one.piece.of(trainer.ema)) for one in trained)
         for one in trained:
             yield from ((one, one.piece.of(slot)) for slot in trainer.kept_state())
 

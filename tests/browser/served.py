@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build/html"
 PAGES = sorted(
-    path.relative_to(HTML).as_posix() for path in HTML.glob("book/*.html")
+    path.relative_to(HTML).as_posix() for path in HTML.glob("book/**/*.html")
 )
 THEMES = ("light", "dark")
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}

@@ -28,10 +28,9 @@ def main(arguments: list[str]) -> int:
                             "() => LENET5_DRAW.show(LENET5_STROKES.common[3].strokes)"
                         )
                     tab.wait_for_timeout(300)
-                    tab.screenshot(
-                        path=folder / f"{Path(page).stem}-{theme}-{name}.png",
-                        full_page=True,
-                    )
+                    stem = page.removeprefix("book/").removesuffix(".html")
+                    file = f"{stem.replace('/', '-')}-{theme}-{name}.png"
+                    tab.screenshot(path=folder / file, full_page=True)
                 made.close()
     print(f"{4 * len(pages)} pictures in {folder}")
     return 0

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 from served import HTML, PHONE, ROOT
 
-from lenet5lib import arithmetic, data, models
+from lenet5lib import arithmetic, data, models, records
 from lenet5lib.data import pictures
 from lenet5lib.spec import LENET5, Architecture, Conv, Dense, Flatten, Pool
 
@@ -70,7 +70,7 @@ def of_today():
         w if w.ndim > 1 else rng.normal(0, 0.1, w.shape).astype("float32")
         for w in model.get_weights()
     ]
-    about = {"source": "none", "text": "untrained"}
+    about = {"dataset_name": "none", "text": "untrained"}
     return export.network_script(architecture, weights, about)
 
 
@@ -165,7 +165,7 @@ def test_another_exported_network_is_computed_as_keras_does(name, tab):
         data.prepare(digits, architecture.input_shape), verbose=0
     )
     tab.evaluate(
-        export.network_script(architecture, model.get_weights(), {"source": "none"})
+        export.network_script(architecture, model.get_weights(), {"text": "none"})
     )
     tab.evaluate(
         "() => { LENET5_DRAW.network = LENET5_ENGINE.network(LENET5_NETWORK); }"
@@ -641,7 +641,7 @@ def test_the_page_shows_the_network_that_the_script_holds(tab):
         .replace("’", "'")
         .startswith(f"The network: {about['text']}")
     )
-    assert export.title(architecture) in about["text"]
+    assert records.title(architecture) in about["text"]
     chapter = line.locator("a")
     if chapter.count():  # A chapter that is not written yet has no link.
         assert chapter.text_content() == f"chapter {about['chapter']}"

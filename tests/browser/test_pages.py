@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import importlib.util
 import json
+import posixpath
 import re
 from functools import cache
 from pathlib import Path
@@ -178,7 +179,7 @@ def test_a_page_says_what_it_needs_and_gives_and_leads_on(page, seen):
     cover = page == "book/index.html"
     assert found["needs"] == (0 if cover else 2)
     assert (found["headings"], found["language"]) == (1, "en")
-    ends = cover or page == "book/references.html"
+    ends = cover or page == "book/api/commands.html"
     assert len(found["neighbours"]) == (1 if ends else 2)
 
 
@@ -186,15 +187,30 @@ def test_reading_on_from_page_to_page_reaches_every_page(seen):
     page, read = "book/index.html", []
     while True:
         read.append(page)
-        following = [
-            f"book/{link}"
+        links = [
+            posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
             for link in seen(page, "light")["neighbours"]
-            if f"book/{link}" not in read
         ]
+        following = [link for link in links if link not in read]
         if not following:
             break
         (page,) = following
     assert sorted(read) == PAGES
+
+
+def test_the_reference_leads_to_the_chapters_and_equations_that_it_names(open_page):
+    tab = open_page("book/api/network.html")
+    tab.locator("#lenet5lib\\.spec\\.Conv").wait_for()
+    tab.get_by_role("link", name="equation (2.2)").first.click()
+    tab.wait_for_url("**/book/02_convolution.html#equation-2-2")
+    tab.evaluate(TYPESET)
+    assert tab.locator("#equation-2-2 mjx-container").count() == 1
+    for page in HTML.glob("book/api/*.html"):
+        text = page.read_text(encoding="utf-8")
+        for link in set(re.findall(r'href="([^":]+#[^"]+)"', text)):
+            name, anchor = link.split("#")
+            target = (page.parent / name).read_text(encoding="utf-8")
+            assert f'id="{anchor}"' in target, link
 
 
 def test_the_way_in_leads_to_the_cover(open_page):

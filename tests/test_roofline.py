@@ -8,9 +8,9 @@ import naive
 import numpy as np
 import pytest
 
-from lenet5lib.loops import compiled, forward, network, steps
+from lenet5lib.loops import compiled, forward, parallel, steps
 from lenet5lib.spec import LENET5
-from lenet5lib.studies import roofline
+from lenet5lib.studies import roofline, speedrun
 
 
 def test_macs_of_the_network():
@@ -37,7 +37,7 @@ def test_work_counts_every_value_once():
 
 
 def test_importing_it_does_not_import_tensorflow():
-    code = "import sys; from lenet5lib import speed; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys; from lenet5lib.studies import roofline; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -90,7 +90,7 @@ def test_measured_steps_are_correct_and_take_time(layer):
 def test_arrays_to_be_measured_begin_at_a_cache_line():
     for size in (1, 7, 1000):
         array = roofline.random_array(size, 3)
-        assert array.ctypes.data % network.LINE == 0
+        assert array.ctypes.data % parallel.LINE == 0
         assert array.shape == (size, 3)
 
 
@@ -116,7 +116,7 @@ def test_the_time_of_a_step_follows_from_two_batch_sizes():
         for size, epoch in zip((32, 128), epochs, strict=True)
     }
     result = {
-        "data": {"training_digits": digits},
+        "data": {"num_train": digits},
         "programs": programs | {"article-32": {"seconds": {"median": 7.0}}},
     }
     table = roofline.overheads(result)
@@ -140,14 +140,14 @@ def test_records_become_tables():
     assert points["F6", "loops"] == ("dense", 10.0, 5e10)
     runs = [{"test_accuracy": n, "seconds": 5.0 + n} for n in (0.25, 0.75, 0.5)]
     recipe = {"epochs": 4, "loops": runs, "keras": runs[:1]}
-    table = roofline.recorded_speedrun({"recipes": {"short": recipe}})
+    table = speedrun.recorded_table({"recipes": {"short": recipe}})
     assert table.loc["short, loops"].tolist() == [4, 3, 50.0, 25.0, 5.5]
     assert table.loc["short, keras"].tolist() == [4, 1, 25.0, 25.0, 5.25]
 
 
 def test_a_recorded_benchmark_is_whole_and_undisturbed():
     result = roofline.recorded()
-    assert result["data"] == {"source": "MNIST", "training_digits": 60_000}
+    assert result["data"] == {"dataset_name": "MNIST", "num_train": 60_000}
     assert result["disturbed"] == []
     assert result["settings"]["rounds"] >= 3
     assert result["machine"]["simulated"] == ""
@@ -186,8 +186,8 @@ def test_what_is_wanted_is_reached_in_the_record():
 
 def test_a_recorded_speedrun_reaches_its_goal():
     result = roofline.recorded("speedrun")
-    assert result["data"] == {"source": "MNIST", "training_digits": 55_000}
-    assert roofline.recorded_speedrun(result)["test accuracy, %"].max() >= 99
+    assert result["data"] == {"dataset_name": "MNIST", "num_train": 55_000}
+    assert speedrun.recorded_table(result)["test accuracy, %"].max() >= 99
     assert result["other_cores"] < 0.2
     for recipe in result["recipes"].values():
         for run in [*recipe["loops"], *recipe["keras"]]:
@@ -205,7 +205,7 @@ def test_ratios_on_a_page_are_the_records():
     assert f"{quoted[0]}, {quoted[1]} and {quoted[2]} times as fast" in text
 
 
-def test_saving_after_every_epoch_costs_less_than_the_two_per_cent_that_chapter_6_says():
+def test_saving_after_every_epoch_costs_less_than_the_two_per_cent_that_chapter_7_says():
     result = roofline.recorded("saving")
     assert result["data"] == "MNIST"
     assert result["cores kept busy by others"] < 0.2
@@ -219,8 +219,9 @@ def test_saving_after_every_epoch_costs_less_than_the_two_per_cent_that_chapter_
 
 def test_the_curve_of_a_speedrun_is_that_of_its_median_run():
     runs = [{"seconds": n, "curve": [[n, 0.9]]} for n in (7.0, 5.0, 6.0)]
-    result = {"recipes": {"six": {"loops": runs, "keras": runs[:1]}}}
-    assert roofline.speedrun_curves(result) == {
+    recipe = {"epochs": 1, "loops": runs, "keras": runs[:1]}
+    result = {"recipes": {"six": recipe}}
+    assert speedrun.recorded_curves(result) == {
         "six, loops": [[6.0, 0.9]],
         "six, keras": [[7.0, 0.9]],
     }
