@@ -35,7 +35,7 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# make format     lay the code out as `make lint` asks, and mend what can be mended by a machine
+# make format     format the code as `make lint` asks, and fix what ruff can fix
 format: .venv/ready
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -65,7 +65,7 @@ browser: book
 shots: book
 	@CHROMIUM=$$(sh tools/chromium.sh) && export CHROMIUM && $(BIN)/python tests/browser/shots.py _build/shots
 
-# make draw       what the drawing page loads, and the cover's drawings, anew; WEIGHTS=FILE takes another run's weights
+# make draw       write what the drawing page loads, and the cover's drawings; WEIGHTS=FILE takes a different run's weights
 draw: .venv/ready
 	$(BIN)/python tools/cover.py
 	$(BIN)/python tools/draw.py $(WEIGHTS)
@@ -78,7 +78,7 @@ rules: .venv/ready
 exercises: .venv/ready
 	$(BIN)/python -m pytest -q tests/test_exercises.py
 
-# make notebooks  run every chapter anew and store its outputs, on the real MNIST
+# make notebooks  run every chapter on the real MNIST and store its outputs
 notebooks: .venv/ready
 	$(BIN)/python tools/notebooks.py
 
@@ -116,7 +116,7 @@ bench: .venv/ready
 serve: book
 	$(BIN)/python -m http.server --directory _build/html 8000
 
-# make lock       requirements.txt anew from requirements.in, and the lists in tools/colab; newer versions with UPGRADE=--upgrade
+# make lock       make requirements.txt from requirements.in, and the lists in tools/colab; newer versions with UPGRADE=--upgrade
 lock: requirements.txt.lock tools/colab/colab.txt.lock tools/colab/newest.txt.lock
 
 %.txt.lock: %.in

@@ -303,6 +303,17 @@ class Architecture:
         return cls(**{key: from_plain(one, KINDS) for key, one in values.items()})
 
 
+def activation_of(layer: Layer) -> str:
+    """Return the name of a layer's activation function, "linear" if it has none."""
+    match layer:
+        case Conv() | Subsample() | Dense():
+            return layer.activation
+        case Pool() | Flatten() | RBF() | Dropout():
+            return "linear"
+        case _:
+            assert_never(layer)
+
+
 def with_activation(layer: Layer, activation: str) -> Layer:
     """Return a copy of a layer with this activation, or the layer itself if it has none."""
     match layer:

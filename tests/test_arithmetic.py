@@ -24,6 +24,7 @@ from lenet5lib.arithmetic import (
     same_padding,
 )
 from lenet5lib.spec import (
+    KINDS,
     LENET5,
     LENET5_32,
     LENET5_1998,
@@ -481,6 +482,10 @@ EVERY_TRAIT = {
         "same with a stride",
     )
 }
+
+
+def test_the_traits_name_every_kind_of_layer():
+    assert set(KINDS) - {"convolution", "pooling"} <= EVERY_TRAIT
 
 
 def test_derived_shapes_and_parameters_agree_with_keras_on_200_random_architectures():

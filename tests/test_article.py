@@ -84,7 +84,7 @@ def test_new_callback_knows_no_best_score():
 
 def test_resuming_the_articles_way_loses_steps_history_and_weights(tmp_path):
     splits = Splits(some_digits(64), some_digits(20), some_digits(20), "random")
-    table = article.resumed_and_not(splits, tmp_path, before=1, epochs=3)
+    table = article.compare_resumed(splits, tmp_path, before=1, epochs=3)
     assert table.loc["steps that the optimizer has counted"].tolist() == [6, 4]
     assert table.loc["epochs in the history"].tolist() == [3, 2]
     assert table.iloc[2, 0] > 0

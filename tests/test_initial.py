@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from lenet5lib.spec import (
     Dense,
     Dropout,
     Flatten,
+    Layer,
     Pool,
     Subsample,
 )
@@ -37,6 +39,10 @@ EVERY_KIND = Architecture(
         RBF("F", units=7),
     ),
 )
+
+
+def test_every_kind_of_layer_is_among_them():
+    assert {type(layer) for layer in EVERY_KIND.layers} == set(get_args(Layer))
 
 
 def assert_same(architecture, seed, name):

@@ -296,6 +296,7 @@ def test_each_kind_of_layer_has_the_derivatives_of_tensorflow(name, dtype):
     assert found.difference <= LIMITS[dtype], str(found)
 
 
+@pytest.mark.slow
 @both
 def test_a_hundred_random_networks_have_the_derivatives_of_tensorflow(dtype):
     found = worst_of_random(dtype)

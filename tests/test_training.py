@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import functools
+import io
 import itertools
 import json
 import math
@@ -353,6 +354,27 @@ def test_a_report_of_each_epoch(tmp_path):
 def test_silence_prints_nothing(tmp_path, capfd):
     train(tmp_path, 1)
     assert capfd.readouterr() == ("", "")
+
+
+class Terminal(io.StringIO):
+    """What is written to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stderr", "report", "shown"),
+    [(Terminal, print, True), (Terminal, None, False), (io.StringIO, print, False)],
+)
+def test_progress_is_shown_in_a_terminal_and_nowhere_else(
+    tmp_path, monkeypatch, stderr, report, shown
+):
+    monkeypatch.setattr(sys, "stderr", stderr())
+    train(tmp_path, 1, report=report)
+    text = sys.stderr.getvalue()
+    assert ("Epoch 1/1" in text and "18/18" in text) == shown
+    assert shown or text == ""
 
 
 def other_digits() -> data.Splits:
@@ -809,7 +831,8 @@ def test_a_run_stopped_within_epochs_ends_the_same_with_any_recipe(
     train(tmp_path / "parts", 3, **common)
     small.assert_same_run(tmp_path / "parts", tmp_path / "whole")
     # And it is another training than the usual one: the recipe has been followed.
-    train(tmp_path / "usual", 1, **common | {"recipe": Recipe(batch_size=30)})
+    usual = {"architecture": architecture, "engine": engine}
+    train(tmp_path / "usual", 1, **(usual if engine == "keras" else {}))
     other = records.read(tmp_path / "usual").epochs[0]
     assert records.read(tmp_path / "whole").epochs[0]["loss"] != other["loss"]
 

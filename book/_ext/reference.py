@@ -199,12 +199,15 @@ def signature(one) -> str:
         return ""
     if one.constructor:
         return f"({one.constructor.args.removeprefix('self').lstrip(', ')})"
-    fields = []
+    fields: list[str] = []
     for child in one.children:
         annotation = child.type == "attribute" and child.obj["annotation"]
         if annotation and "ClassVar" not in annotation:
-            value = child.obj["value"]
-            default = "" if value is None else f" = {value}"
+            # A value that autoapi cannot read is None; after a field with a default, there must be one.
+            value = child.obj["value"] or (
+                "..." if " = " in "".join(fields) else ""
+            )
+            default = f" = {value}" if value else ""
             fields.append(f"{child.name}: {annotation}{default}")
     return f"({', '.join(fields)})" if fields else ""
 

@@ -167,9 +167,12 @@ def operation(function: Callable, dtype: Any, /, **constants: Any) -> Any:
     return _known[key].address
 
 
+inner: Any = None  # A constant of the function below, which `operation` sets.
+
+
 def _on_pointers(weights, gradient, values, at, now):
     """Run an operation on arrays of which only the first numbers' addresses are given."""
-    inner(  # noqa: F821 — set by `operation`
+    inner(
         numba.carray(weights, ENDLESS),
         numba.carray(gradient, ENDLESS),
         numba.carray(values, ENDLESS),

@@ -236,7 +236,7 @@ class Network:
         """Return what each of the 256 grey levels becomes, in the architecture's pixel range."""
         low, high = map(np.float32, self.architecture.pixel_range)
         share = np.arange(256, dtype=np.float32) / np.float32(255)
-        if (low, high) != (0, 1):
+        if self.architecture.pixel_range != (0, 1):
             share = low + (high - low) * share
         return share.astype(self.dtype)
 

@@ -153,7 +153,8 @@ def on_pieces(arguments: str) -> Callable:
 
 B, F = 1, np.float64
 SETTING, SIGN = 0.0, 1
-function = loss = None
+function: Any = None
+loss: Any = None
 
 
 def vector(flat, at, piece):

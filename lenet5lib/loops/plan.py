@@ -156,7 +156,7 @@ def make(
         # A seed for each layer, so that no two drop the same places.
         place = Place(x, gx, y, gy, *shapes)
         calls = _layer(made, layer, place, 1000 * seed + number)
-        activation = getattr(layer, "activation", "linear")
+        activation = spec.activation_of(layer)
         ahead, behind = _activation(activation, y, gy)
         if activation == "softmax" and layer is architecture.layers[-1]:
             made.finish, ahead, behind = ahead, [], []

@@ -1,7 +1,7 @@
-"""The source article's way of training and resuming, mended only where current Keras refuses it.
+"""The source article's way of training and resuming, fixed only where current Keras refuses it.
 
-It is here to be compared with: `loop` does the same work and loses nothing. Chapter 7 measures the difference, and the
-appendix "From TensorFlow 2.4" lists what had to be mended.
+It is here for comparison: `loop` does the same work and loses nothing. Chapter 7 measures the difference, and the appendix
+"From TensorFlow 2.4" lists the fixes.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ class ArticleLeNet5(ArticleModel):
 
 
 def fit(splits: Splits, path: Path, epochs: int, seed: int = 0) -> keras.Model:
-    """Train as the article does: load the weights if the file is there, then `fit`, keeping the best weights in the file.
+    """Train as the article does: load the weights if the file exists, then `fit`, keeping the best weights in the file.
 
-    Mended: the file's name ends in `.weights.h5`, the file itself is looked for and not its `.index`, and the model is
-    built before weights are loaded. Validation is on validation digits, not on the test set.
+    Fixed: the file's name ends in `.weights.h5`, the file itself is looked for and not its `.index`, and the model is built
+    before weights are loaded. Validation is on the validation set, not on the test set.
 
     Args:
-        splits: training and validation digits.
-        path: the checkpoint, in a folder that exists.
-        epochs: how many to train now, whatever was trained before.
+        splits: training and validation images.
+        path: the checkpoint, in an existing folder.
+        epochs: to train now, whatever was trained before.
         seed: of the initial weights and of Keras's shuffling.
 
     Returns:
@@ -76,20 +76,18 @@ def fit(splits: Splits, path: Path, epochs: int, seed: int = 0) -> keras.Model:
     )
     if path.exists():
         with warnings.catch_warnings():
-            # Keras says here that it leaves the optimizer as it is: the very thing that chapter 7 counts.
+            # Keras warns that it leaves the optimizer as it is; chapter 7 shows what that costs.
             warnings.filterwarnings(
-                "ignore", message="Skipping variable loading for optimizer"
+                "ignore", "Skipping variable loading for optimizer"
             )
             model.load_weights(path)
+    validation = splits.validation
     model.fit(
         prepare(splits.train.images),
         splits.train.labels,
         batch_size=32,
         epochs=epochs,
-        validation_data=(
-            prepare(splits.validation.images),
-            splits.validation.labels,
-        ),
+        validation_data=(prepare(validation.images), validation.labels),
         callbacks=[keep_best(path)],
         verbose=0,
     )
@@ -107,13 +105,13 @@ def keep_best(name: str | Path) -> keras.callbacks.ModelCheckpoint:
     )
 
 
-def resumed_and_not(
+def compare_resumed(
     splits: Splits, folder: Path, before: int, epochs: int
 ) -> pd.DataFrame:
-    """Train twice the article's way, once in one go and once stopped after `before` epochs, and compare the ends.
+    """Train twice the article's way, once without a stop and once stopped after `before` epochs, and compare the ends.
 
     Args:
-        splits: training and validation digits.
+        splits: training and validation images.
         folder: for the two checkpoints; made if it is missing.
         before: epochs until the stop.
         epochs: the total.
@@ -127,20 +125,14 @@ def resumed_and_not(
         path.unlink(missing_ok=True)
     whole = fit(splits, paths[0], epochs)
     fit(splits, paths[1], before)
-    resumed = fit(splits, paths[1], epochs - before)
-    differing = checkpoint.compare(*paths)["differing"]
+    ends = whole, fit(splits, paths[1], epochs - before)
+    differing = checkpoint.compare(*paths).loc["weights", "differing"]
     rows = {
         "steps that the optimizer has counted": [
-            int(model.optimizer.iterations.numpy()) for model in (whole, resumed)
+            int(model.optimizer.iterations.numpy()) for model in ends
         ],
-        "epochs in the history": [
-            len(model.history.history["loss"]) for model in (whole, resumed)
-        ],
-        "weights in the file that differ from the other run's": [
-            differing["weights"]
-        ]
-        * 2,
+        "epochs in the history": [len(model.history.epoch) for model in ends],
+        "weights in the file that differ from the other run's": [differing] * 2,
     }
-    return pd.DataFrame.from_dict(
-        rows, orient="index", columns=["in one go", "stopped and resumed"]
-    )
+    columns = ["in one go", "stopped and resumed"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)

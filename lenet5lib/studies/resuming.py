@@ -177,7 +177,7 @@ def _resume(method: str, splits: Splits, folder: Path) -> _KerasRun:
             run.model = keras.models.load_model(folder / "model.keras")
         case "tf.train.Checkpoint":
             _tracked(run.model).read(str(folder / "tracked"))
-        case "BackupAndRestore":
+        case _:  # The callback loads by itself.
             run.callbacks.append(_backup(folder))
     return run
 

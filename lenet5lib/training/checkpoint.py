@@ -99,8 +99,9 @@ def write(
                 files.link_or_copy(path, previous)
     except OSError as error:
         raise CheckpointError(
-            f"could not save {path}: {error.strerror}. What was saved before is whole. Free space or make the folder "
-            "writable, then start again with the same command; it goes on from what was saved last."
+            f"could not save {path}: {error.strerror}. What was saved before is "
+            "whole. Free space or make the folder writable, then start again with "
+            "the same command; it resumes from what was saved last."
         ) from error
 
 
@@ -166,14 +167,11 @@ def load(
 ) -> Network | keras.Model:
     """Return a run's network with its weights: as loops, or as a Keras model; see `load_network` and `load_model`."""
     require_choice("engine", engine, ENGINES)
-    if engine == "loops" and not compiled.available():
+    if engine == "loops" and compiled.available():
+        return load_network(run_dir, name)
+    if engine == "loops":
         compiled.say_missing("Keras takes the place of the compiled loops")
-        engine = "keras"
-    return (
-        load_network(run_dir, name)
-        if engine == "loops"
-        else load_model(run_dir, name)
-    )
+    return load_model(run_dir, name)
 
 
 def load_network(run_dir: str | Path, name: str = BEST) -> Network:
@@ -219,11 +217,10 @@ def load_weights(path: Path) -> tuple[Architecture, Weights]:
     contents, record = read(path)
     architecture = record.config.architecture
     weights, state = weights_file.read(io.BytesIO(contents))
-    # A file without an optimizer's state holds the average already.
+    # A file without an optimizer's state holds the average already. Otherwise the state is the number of steps, the learning
+    # rate, the averages of the weights in order, and the optimizer's own arrays.
     if record.config.recipe.ema_decay and state:
-        averages = iter(
-            state[2:]
-        )  # After the number of steps and the learning rate.
+        averages = iter(state[2:])
         for layer in architecture.layers:
             if layer.name in weights and not isinstance(layer, RBF):
                 own = weights[layer.name]
@@ -250,15 +247,16 @@ def read(path: Path) -> tuple[bytes, Record]:
         ) from None
     except OSError as error:
         raise CheckpointError(
-            f"cannot read the checkpoint {path}: {error.strerror}. Make it readable."
+            f"cannot read the checkpoint {path}: {error.strerror}. Make it "
+            "readable."
         ) from None
     length = len(_seal(b""))
     contents, seal = whole[:-length], whole[-length:]
     if not seal.startswith(SEAL):
         raise DamagedError(
             path,
-            f"{len(whole):,} bytes, expected a checksum at the end; it was cut short, "
-            "or another program wrote it",
+            f"{len(whole):,} bytes, expected a checksum at the end; it was cut "
+            "short, or another program wrote it",
         )
     # Before HDF5 reads it: damaged bytes can crash the program there.
     if seal != (found := _seal(contents)):

@@ -57,8 +57,8 @@ def make(run_dir: Path) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(
-            f"cannot make the folder {run_dir}: {error.strerror}. Name a folder that "
-            "can be written to."
+            f"cannot make the folder {run_dir}: {error.strerror}. Name a folder "
+            "that can be written to."
         ) from None
 
 
@@ -75,8 +75,8 @@ def move_aside(run_dir: Path, report: Callable[[str], Any]) -> None:
         run_dir.rename(aside)
     except OSError as error:
         raise RunError(
-            f"cannot move {run_dir} aside: {error.strerror}. Name a different folder "
-            "for the new run."
+            f"cannot move {run_dir} aside: {error.strerror}. Name a different "
+            "folder for the new run."
         ) from None
     with contextlib.suppress(OSError):
         (aside / files.LOCK).unlink()
@@ -131,17 +131,18 @@ def _require_same_run(
         found.append(f"engine: {kept} in the folder, {engine.name} asked for")
     if found:
         raise RunError(
-            f"{run_dir} holds a run of a different configuration. {'; '.join(found)}. "
-            "Use the run's own values, name a different folder, or start again from "
-            "epoch 1 with --no-resume (resume=False), which moves the old run aside."
+            f"{run_dir} holds a run of a different configuration. "
+            f"{'; '.join(found)}. Use the run's own values, name a different folder, "
+            "or start again from epoch 1 with --no-resume (resume=False), which moves "
+            "the old run aside."
         )
     unfinished = record.unfinished_epoch or {}
     steps = unfinished.get("steps_per_execution", engine.steps_per_execution)
     if steps != engine.steps_per_execution:
         raise RunError(
-            f"{run_dir} was saved within an epoch by a version with {steps} steps per "
-            f"execution, this one has {engine.steps_per_execution}. Resume with that "
-            "version until the epoch ends."
+            f"{run_dir} was saved within an epoch by a version with {steps} steps "
+            f"per execution, this one has {engine.steps_per_execution}. Resume with "
+            "that version until the epoch ends."
         )
 
 
@@ -238,6 +239,6 @@ def _write_record(record: Record, run_dir: Path, text: str | None = None) -> Non
     except OSError as error:
         raise checkpoint.CheckpointError(
             f"could not save {path}: {error.strerror}. The checkpoint of epoch "
-            f"{len(record.epochs)} is whole. Free space or make the folder writable, "
-            "then start again with the same command."
+            f"{len(record.epochs)} is whole. Free space or make the folder "
+            "writable, then start again with the same command."
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import keras
 import numpy as np
@@ -120,10 +120,8 @@ class KerasEngine(Engine):
     def outputs(self, images: np.ndarray) -> np.ndarray:
         return models.outputs(self.trained, images)
 
-    @contextmanager
-    def ema_weights(self) -> Iterator[None]:
-        with ema_weights(self.trained):
-            yield
+    def ema_weights(self) -> AbstractContextManager[None]:
+        return ema_weights(self.trained)
 
     def use_ema_weights(self) -> None:
         use_ema_weights(self.trained)

@@ -363,7 +363,8 @@ class _Loop:
         rates = self.learning_rates(epoch, len(batches))
         done = len(state["losses"]) * size
         engine.begin_epoch(self.distorted(epoch), epoch, begun=done > 0)
-        with self.progress(f"Epoch {epoch}/{epochs}", done, len(batches)) as bar:
+        text = f"Epoch {epoch}/{epochs}"
+        with self.progress_bar(text, done, len(batches)) as bar:
             for first in range(done, len(batches), size):
                 rows = batches[first : first + size]
                 result = engine.train_steps(rows, rates[first : first + size])
@@ -384,17 +385,11 @@ class _Loop:
             "training_seconds": state["seconds"],
         }
 
-    def progress(self, text: str, done: int, steps: int) -> tqdm:
-        """Return a progress bar; it is shown only in a terminal."""
-        silent = True if self.report is _silent else None
-        return tqdm(
-            desc=text,
-            initial=done,
-            total=steps,
-            unit=" steps",
-            leave=False,
-            disable=silent,
-        )
+    def progress_bar(self, text: str, done: int, steps: int) -> tqdm:
+        """Return a progress bar, shown only in a terminal."""
+        disable = True if self.report is _silent else None  # None: by the terminal.
+        shown = {"desc": text, "unit": " steps", "leave": False, "disable": disable}
+        return tqdm(initial=done, total=steps, **shown)
 
     def batches(self, epoch: int) -> np.ndarray:
         """Return the positions of the images of each batch, int32 (steps, batch_size); the last is filled up with −1."""

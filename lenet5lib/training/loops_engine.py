@@ -102,8 +102,8 @@ class LoopsEngine(Engine):
         if list(map(np.shape, state)) != list(map(np.shape, expected)):
             raise ValueError(
                 f"the optimizer's state has {len(state)} arrays, or some of other "
-                f"shapes; expected {len(expected)} of {self.config.recipe.optimizer}. Name a "
-                "checkpoint of the same recipe."
+                f"shapes; expected {len(expected)} of "
+                f"{self.config.recipe.optimizer}. Name a checkpoint of the same recipe."
             )
         self.trainer.iterations = int(state[0])
         for (one, numbers), array in zip(self._slots(), state[2:], strict=True):

@@ -22,8 +22,8 @@ EPSILON = np.float32(1e-7)
 """Probabilities are kept this far from 0 and 1 before their logarithm is taken, as in Keras."""
 RUBBISH_DISTANCE = 12.0
 """The default of j in equation (9): the distance from a code beyond which the rubbish class is the better prediction."""
-# Assumption: the paper says of j only that it is positive. The two nearest codes, of 6 and 8, have a squared distance of 48; a
-# point midway lies at 12 from both.
+# Assumption: the paper says of j only that it is positive. The two nearest codes, of 6 and 8, have a squared distance of 48;
+# a point midway lies at 12 from both.
 
 
 def _of_label(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
