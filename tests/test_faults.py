@@ -226,7 +226,7 @@ from lenet5lib import data, spec
 from lenet5lib.training import checkpoint, loop
 
 digits = data.split(data.read(Path("digits.npz")))
-loop.train(spec.LENET5, digits.limit(20, 10), "warm-up", epochs=1, report=None)  # Loads all that is loaded late.
+loop.train(spec.LENET5, digits, "warm-up", epochs=1, report=None)  # Loads all that is loaded late.
 if os.getuid() == 0:
     os.setgroups([])
     os.setgid(65534)

@@ -222,7 +222,8 @@ def plain(tmp_path_factory) -> tuple[Path, str]:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "limit"), [("float64", 1e-12), ("float32", 1e-5)]
+    ("dtype", "limit"),
+    [pytest.param("float64", 1e-12, marks=pytest.mark.slow), ("float32", 1e-5)],
 )
 def test_without_numba_the_numbers_are_the_same(dtype, limit, plain):
     """And so they are for groups of five and of one, which the compiled network does not have here."""

@@ -1,6 +1,7 @@
 """The training step: Keras's own step comes to the same weights, and the engine runs this one."""
 
 import ast
+import dataclasses
 import inspect
 
 import keras
@@ -10,16 +11,20 @@ import small
 import tensorflow as tf
 
 from lenet5lib import models
-from lenet5lib.spec import LENET5, LENET5_1998
+from lenet5lib.spec import LENET5, LENET5_1998, Dropout
 from lenet5lib.training import keras_engine, loop, losses, step
 from lenet5lib.training.recipe import Recipe
 
 RELU = LENET5.with_hidden_activation("relu")
+DROPOUT = dataclasses.replace(
+    RELU, layers=(*RELU.layers[:-1], Dropout("Dropout", 0.5), RELU.layers[-1])
+)
 RECIPES = {
     "Adam": (RELU, Recipe(learning_rate=0.01)),
     "Adam with weight decay": (RELU, Recipe(weight_decay=0.1)),
     "momentum": (RELU, Recipe(optimizer="sgd", learning_rate=0.1, momentum=0.9)),
     "label smoothing": (RELU, Recipe(learning_rate=0.01, label_smoothing=0.1)),
+    "dropout": (DROPOUT, Recipe(learning_rate=0.01)),
     "RBF": (LENET5_1998, Recipe(learning_rate=0.001)),
 }
 LEVENBERG = Recipe(20, 1e-4, optimizer="levenberg-marquardt", damping=0.02)
@@ -72,20 +77,23 @@ def test_a_step_ends_with_the_weights_of_train_on_batch(name):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "recipe", "reduction"),
+    ("architecture", "recipe", "reduction", "count"),
     [
-        (RELU, Recipe(20, 0.01), tf.reduce_mean),
-        (LENET5_1998, LEVENBERG, tf.reduce_sum),
+        (RELU, Recipe(20, 0.01), tf.reduce_mean, 47),
+        (DROPOUT, Recipe(20, 0.01), tf.reduce_mean, 60),
+        (LENET5_1998, LEVENBERG, tf.reduce_sum, 47),
     ],
 )
-def test_the_engine_takes_this_step_on_each_batch(architecture, recipe, reduction):
-    """Its last batch has 7 images of 20; here these are given alone."""
-    splits = small.splits().limit(47, 10)
+def test_the_engine_takes_this_step_on_each_batch(
+    architecture, recipe, reduction, count
+):
+    """A last batch of 7 images is given here without filling it up to 20. Dropout's masks are those of the step."""
+    splits = small.splits().limit(count, 10)
     config = loop.configuration(architecture, splits, recipe, 0)
     loss = make_loss(architecture, recipe)
     engine = keras_engine.KerasEngine(config, loss, splits.train)
     engine.begin_epoch(engine.images, 1, begun=False)
-    rows = np.pad(np.arange(47), (0, 13), constant_values=-1).reshape(3, 20)
+    rows = np.where(np.arange(60) < count, np.arange(60), -1).reshape(3, 20)
     rates = np.array([1, 0.5, 0.2]) * recipe.learning_rate
     model = compiled(architecture, recipe)
     for ours, theirs in zip(
@@ -94,8 +102,10 @@ def test_the_engine_takes_this_step_on_each_batch(architecture, recipe, reductio
         ours.assign(theirs)
     total, num_correct = engine.train_steps(rows, rates.astype(np.float32))
     expected, correct = 0.0, 0
-    for row, rate in zip(rows, rates, strict=True):
+    for number, (row, rate) in enumerate(zip(rows, rates, strict=True)):
         row = row[row >= 0]
+        if architecture is DROPOUT:
+            model.get_layer("Dropout").step.assign(number)
         labels = splits.train.labels[row].astype(np.int32)
         images = tf.constant(models.prepared(model, splits.train.images[row]))
         model.optimizer.learning_rate.assign(rate)

@@ -137,10 +137,13 @@ def _steps(layer: keras.Layer) -> list[_Step]:
             return [_weighted(layer, layer.convolution_op)]
         case keras.layers.Dense():
             return [_weighted(layer, tf.matmul)]
-    raise ValueError(
-        f"{layer.name} is a {type(layer).__name__}; expected Conv2D, TableConv2D, AveragePooling2D, TrainableSubsampling, "
-        "Flatten, Dense or Dropout, for which the second derivatives are known. Choose a different optimizer."
-    )
+        case _:
+            raise ValueError(
+                f"{layer.name} is a {type(layer).__name__}; expected Conv2D, "
+                "TableConv2D, AveragePooling2D, TrainableSubsampling, Flatten, Dense "
+                "or Dropout, for which the second derivatives are known. Choose a "
+                "different optimizer."
+            )
 
 
 def _weighted(layer: keras.Layer, linear: Callable) -> _Step:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,13 +22,14 @@ def _name_rows(ax: Axes, names: Iterable[str], xlabel: str) -> None:
 
 
 @style.styled
-def confusion(matrix: np.ndarray) -> Figure:
+def confusion(matrix: np.ndarray | pd.DataFrame) -> Figure:
     """Draw a confusion matrix with its counts; only errors are coloured, since they are what one looks for.
 
     Args:
         matrix: (10, 10), a row for each label, a column for each predicted class.
     """
     figure, ax = style.single(4.8, width=5.2)
+    matrix = np.asarray(matrix)
     errors = matrix * (1 - np.eye(len(matrix), dtype=int))
     ax.imshow(errors, cmap="Oranges", vmin=0, vmax=max(1, errors.max()) * 1.3)
     for (row, column), count in np.ndenumerate(matrix):

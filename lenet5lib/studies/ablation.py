@@ -175,7 +175,7 @@ def _settings(step: Step) -> dict[str, Any]:
     variant, recipe = step.selected, step.selected.recipe
     layers = variant.architecture.layers
     # All hidden layers of these networks have one activation.
-    usual = default_initializer(getattr(layers[0], "activation", "linear"))
+    usual = default_initializer(spec.activation_of(layers[0]))
     return vars(recipe) | {
         "layers": [vars(layer) for layer in layers],
         "kernel_initializer": recipe.kernel_initializer or usual,

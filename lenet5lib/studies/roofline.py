@@ -18,7 +18,7 @@ import pandas as pd
 
 from lenet5lib import arithmetic, records
 from lenet5lib.arithmetic import Shape
-from lenet5lib.loops import compiled, forward, network, parallel, steps
+from lenet5lib.loops import compiled, forward, network, parallel, plan, steps
 from lenet5lib.loops.compiled import specialise
 from lenet5lib.spec import LENET5, Architecture, Conv, pair
 
@@ -149,19 +149,15 @@ def random_array(*shape: int) -> np.ndarray:
 
 def padded_shape(layer: Conv, inputs: Shape) -> Shape:
     """Return a convolution's input shape with its padding: (rows, columns, channels)."""
-    sides = zip(inputs, pair(layer.kernel_size), pair(layer.stride), strict=False)
-    margins = [0, 0]
-    if layer.padding == "same":
-        margins = [sum(arithmetic.same_padding(*side)) for side in sides]
-    return inputs[0] + margins[0], inputs[1] + margins[1], inputs[2]
+    down, across = arithmetic.zero_padding(layer, inputs)
+    return inputs[0] + sum(down), inputs[1] + sum(across), inputs[2]
 
 
 def loop_constants(layer: Conv, group: int) -> dict[str, Any]:
     """Return the constants of a convolution's loops."""
-    (kh, kw), (sh, sw) = pair(layer.kernel_size), pair(layer.stride)
-    zeros = (np.float32(0),) * kw
-    sizes = {"KH": kh, "KW": kw, "SH": sh, "SW": sw, "ZEROS": zeros}
-    return sizes | {"B": group, "F": np.float32}
+    sizes = plan.window_constants(layer)
+    zeros = (np.float32(0),) * sizes["KW"]
+    return sizes | {"ZEROS": zeros, "B": group, "F": np.float32}
 
 
 def find(architecture: Architecture, name: str) -> tuple[Conv, Shape, Shape]:
