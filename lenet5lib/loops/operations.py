@@ -10,6 +10,7 @@ The functions that are called here, and the capital letters, are constants that 
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -137,6 +138,7 @@ class Call:
         return compiled.operation(self.operation, dtype, function=inner, **common)
 
 
+@functools.cache
 def on_pieces(arguments: str) -> Callable:
     """Return an operation that runs `function` on these arguments, written in Python: "matrix(values, at, 0), now", say.
 
