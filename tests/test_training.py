@@ -728,6 +728,25 @@ def test_a_signal_saves_in_the_middle_of_an_epoch_and_the_end_is_the_same(
     assert signal.getsignal(number) not in (None, signal.SIG_IGN)
 
 
+def test_a_signal_during_validation_stops_before_the_next_epoch(
+    tmp_path, monkeypatch
+):
+    measure = loop.mean_loss_and_accuracy
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return measure(*arguments)
+
+    monkeypatch.setattr(loop, "mean_loss_and_accuracy", interrupted)
+    with pytest.raises(loop.Stopped, match="SIGTERM after epoch 1, and saved"):
+        train(tmp_path, 3)
+    record = records.read(tmp_path)
+    assert len(record.epochs) == 1
+    assert record.unfinished_epoch is None
+    # After the last epoch there is nothing to stop.
+    assert len(train(tmp_path, 2).record.epochs) == 2
+
+
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 def test_a_sigterm_after_another_signal_does_not_keep_training_from_saving(first):
     with loop.Stop() as stop:
