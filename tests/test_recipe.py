@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import keras
 import numpy as np
@@ -57,8 +58,8 @@ def test_one_cycle_begins_peaks_and_ends_where_it_says():
 
 def test_one_cycle_by_hand_at_quarters():
     """Half-way up, half a cosine stands half-way between its ends; so does it half-way down."""
-    found = rates(OneCycle(1.0, epochs=1, pct_start=0.5, start=0.2, end=0.0), 1, 5)
-    assert found.tolist() == pytest.approx([0.2, 0.6, 1.0, 0.5, 0.0])
+    cycle = OneCycle(1.0, epochs=1, pct_start=0.5, div_factor=5, final_div_factor=2)
+    assert rates(cycle, 1, 5).tolist() == pytest.approx([0.2, 0.6, 1.0, 0.55, 0.1])
 
 
 def test_stairs_are_those_of_the_paper_epoch_by_epoch():
@@ -123,7 +124,6 @@ def test_what_todays_training_adds_comes_back_from_json(
     )
     values = json.loads(json.dumps(recipe.to_dict()))
     assert Recipe.from_dict(values) == recipe
-    # A run's record of before these existed says the same as one of their defaults.
     names = {
         "kernel_initializer": kernel_initializer,
         "label_smoothing": share,
@@ -134,117 +134,74 @@ def test_what_todays_training_adds_comes_back_from_json(
 
 
 def test_what_has_its_default_is_left_out():
-    assert DEFAULT_RECIPE.to_dict() == {"batch_size": 32, "learning_rate": 0.001}
-    others = {"seed": 3, "architecture": {}}
-    assert Recipe.from_dict(DEFAULT_RECIPE.to_dict() | others) == DEFAULT_RECIPE
+    assert DEFAULT_RECIPE.to_dict() == {}
+    assert Recipe(64).to_dict() == {"batch_size": 64}
+    assert Recipe.from_dict({}) == DEFAULT_RECIPE
 
 
 @pytest.mark.parametrize(
-    ("make", "text"),
+    ("make", "field", "value"),
     [
-        (lambda: Recipe(0), "batch_size is 0; expected 1 or more"),
-        (lambda: Recipe(32, 0), "learning_rate is 0; expected a number above 0"),
-        (lambda: Recipe(32, math.nan), "learning_rate is nan; expected a number"),
-        (lambda: Recipe(32, "fast"), "learning_rate is 'fast'; expected a number"),
-        (lambda: Recipe(32, True), "learning_rate is True; expected a number"),
+        (lambda: Recipe(0), "batch_size", "0"),
+        (lambda: Recipe(32, 0), "learning_rate", "0"),
+        (lambda: Recipe(32, math.nan), "learning_rate", "nan"),
+        (lambda: Recipe(32, "fast"), "learning_rate", "'fast'"),
+        (lambda: Recipe(32, True), "learning_rate", "True"),
+        (lambda: Recipe(weight_decay=-1), "weight_decay", "-1"),
+        (lambda: Recipe(distortion=2), "distortion", "2"),
+        (lambda: Recipe(loss="hinge"), "loss", "'hinge'"),
+        (lambda: Recipe(rubbish_distance=0), "rubbish_distance", "0"),
+        (lambda: Recipe(optimizer="lbfgs"), "optimizer", "'lbfgs'"),
+        (lambda: Recipe(damping=0.1), "damping", "0.1"),
         (
-            lambda: Recipe(weight_decay=-1),
-            "weight_decay is -1; expected a number of 0 or more",
-        ),
-        (lambda: Recipe(distortion=2), "distortion is 2; expected a Distortion"),
-        (lambda: Recipe(loss="hinge"), "loss is 'hinge'; expected one of cross"),
-        (
-            lambda: Recipe(rubbish_distance=0),
-            "rubbish_distance is 0; expected a number above 0",
-        ),
-        (
-            lambda: Recipe(optimizer="lbfgs"),
-            "optimizer is 'lbfgs'; expected one of",
-        ),
-        (
-            lambda: Recipe(damping=0.1),
-            "damping is 0.1, but adam has none. Leave it out",
+            lambda: Recipe(damping=0, optimizer="levenberg-marquardt"),
+            "damping",
+            "0",
         ),
         (
             lambda: Recipe(optimizer="levenberg-marquardt", weight_decay=0.1),
-            "weight_decay is 0.1, but levenberg-marquardt has none",
+            "weight_decay",
+            "0.1",
         ),
         (
             lambda: Recipe(kernel_initializer="xavier"),
-            "kernel_initializer is 'xavier'; expected one of glorot, he, fan-in",
+            "kernel_initializer",
+            "'xavier'",
         ),
-        (
-            lambda: Recipe(label_smoothing=1),
-            "label_smoothing is 1; expected a number from 0 to below 1. Choose another",
-        ),
-        (
-            lambda: Recipe(label_smoothing=-0.1),
-            "label_smoothing is -0.1; expected a number from 0 to below 1",
-        ),
-        (
-            lambda: Recipe(label_smoothing=True),
-            "label_smoothing is True; expected a number",
-        ),
-        (
-            lambda: Recipe(ema_decay=1.0),
-            "ema_decay is 1.0; expected a number from 0 to below 1. Choose another",
-        ),
-        (
-            lambda: Recipe(ema_decay=math.nan),
-            "ema_decay is nan; expected a number from 0 to below 1",
-        ),
+        (lambda: Recipe(label_smoothing=1), "label_smoothing", "1"),
+        (lambda: Recipe(label_smoothing=-0.1), "label_smoothing", "-0.1"),
+        (lambda: Recipe(label_smoothing=True), "label_smoothing", "True"),
+        (lambda: Recipe(ema_decay=1.0), "ema_decay", "1.0"),
+        (lambda: Recipe(ema_decay=math.nan), "ema_decay", "nan"),
         (
             lambda: Recipe(optimizer="levenberg-marquardt", ema_decay=0.9),
-            "ema_decay is 0.9, but levenberg-marquardt has none. Leave it out",
+            "ema_decay",
+            "0.9",
         ),
-        (lambda: OneCycle(0, 3), "peak of OneCycle is 0; expected a number above"),
-        (lambda: OneCycle(1, 0), "epochs of OneCycle is 0; expected 1 or more"),
-        (
-            lambda: OneCycle(1, 3, pct_start=2),
-            "rise of OneCycle is 2; expected a number from 0 to 1",
-        ),
-        (
-            lambda: PiecewiseConstant(()),
-            "PiecewiseConstant are empty; expected pairs",
-        ),
-        (
-            lambda: PiecewiseConstant(((0, 0.1),)),
-            "epochs of a stair is 0; expected 1",
-        ),
-        (
-            lambda: PiecewiseConstant(((1, -0.1),)),
-            "rate of a stair is -0.1; expected",
-        ),
-        (
-            lambda: ReduceOnPlateau(0.1, factor=3),
-            "factor of ReduceOnPlateau is 3; expected a number from 0 to 1",
-        ),
-        (
-            lambda: ReduceOnPlateau(0.1, patience=0),
-            "patience of ReduceOnPlateau is 0",
-        ),
-        (
-            lambda: ReduceOnPlateau(0.1, min_delta=math.inf),
-            "min_delta of ReduceOnPlateau is inf; expected a number of 0 or more",
-        ),
-        (
-            lambda: Distortion(scaling=1.5),
-            "scaling of Distortion is 1.5; expected a number from 0 to 0.9",
-        ),
-        (lambda: Distortion(shear=-1), "shear of Distortion is -1; expected"),
-        (
-            lambda: Distortion(elastic=1, smoothness=0),
-            "smoothness of Distortion is 0; expected a number from 0.1",
-        ),
+        (lambda: OneCycle(0, 3), "max_lr", "0"),
+        (lambda: OneCycle(1, 0), "epochs", "0"),
+        (lambda: OneCycle(1, 3, pct_start=2), "pct_start", "2"),
+        (lambda: OneCycle(1, 3, div_factor=0.5), "div_factor", "0.5"),
+        (lambda: PiecewiseConstant(()), "pieces", "()"),
+        (lambda: PiecewiseConstant(((0, 0.1),)), "epochs", "0"),
+        (lambda: PiecewiseConstant(((1, -0.1),)), "learning rate", "-0.1"),
+        (lambda: ReduceOnPlateau(0.1, factor=3), "factor", "3"),
+        (lambda: ReduceOnPlateau(0.1, patience=0), "patience", "0"),
+        (lambda: ReduceOnPlateau(0.1, min_delta=math.inf), "min_delta", "inf"),
+        (lambda: Distortion(scaling=1.5), "scaling", "1.5"),
+        (lambda: Distortion(shear=-1), "shear", "-1"),
+        (lambda: Distortion(elastic=1, smoothness=0), "smoothness", "0"),
         (
             lambda: Recipe.from_dict({"learning_rate": {"kind": "zigzag"}}),
-            "kind of schedule is 'zigzag'; expected one of one-cycle, stairs, plateau",
+            "kind",
+            "'zigzag'",
         ),
     ],
 )
-def test_what_makes_no_sense_is_refused(make, text):
-    with pytest.raises(ValueError, match=text):
+def test_what_makes_no_sense_is_refused(make, field, value):
+    with pytest.raises(ValueError, match=re.escape(value)) as error:
         make()
+    assert str(error.value).startswith(field)
 
 
 def test_the_end_that_a_number_must_stay_below_is_not_in_its_span():
@@ -254,7 +211,7 @@ def test_the_end_that_a_number_must_stay_below_is_not_in_its_span():
     assert type(require_number("share", 0, below=1)) is float
     with pytest.raises(ValueError, match="share is 1;"):
         require_number("share", 1, below=1)
-    assert require_number("share", 1, most=1) == 1.0
+    assert require_number("share", 1, maximum=1) == 1.0
     for value in (math.inf, math.nan):
-        with pytest.raises(ValueError, match="of 0 or more"):
+        with pytest.raises(ValueError, match="share"):
             require_number("share", value)
