@@ -27,7 +27,7 @@ book: .venv/ready
 	$(BIN)/jupyter-book build . -W -n --keep-going
 	@echo "The book: _build/html/book/index.html"
 
-test: lint unit chapters
+test: lint unit slow chapters
 
 # make lint       style, common mistakes and types, in seconds
 lint: .venv/ready
@@ -48,10 +48,14 @@ size: .venv/ready
 lab: .venv/ready
 	$(BIN)/jupyter lab --notebook-dir=book
 
-# make unit       doctests and the tests of the library, quick ones first
+# make unit       doctests and the quick tests
 unit: .venv/ready
 	$(BIN)/python -m pytest -q --doctest-modules lenet5lib
-	$(BIN)/python -m pytest -q --durations=5 --ignore=tests/browser tests
+	$(BIN)/python -m pytest -q -m "not slow" --durations=5 --ignore=tests/browser tests
+
+# make slow       the tests that start processes, kill them, build the book or compile much
+slow: .venv/ready
+	$(BIN)/python -m pytest -q -m slow --durations=5 --ignore=tests/browser tests
 
 # make chapters   run every chapter and compare its outputs
 chapters: .venv/ready

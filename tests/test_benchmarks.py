@@ -46,6 +46,7 @@ def test_every_name_is_a_program_and_every_comparison_is_of_names():
     assert compared | set(results.DISTORTED) <= set(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("modules")
 def test_measured_layers_are_all_that_multiply():
     import layers

@@ -440,6 +440,7 @@ def run_chapter(folder, chapter_name):
     return done.returncode, done.stdout
 
 
+@pytest.mark.slow
 def test_a_chapter_fails_when_its_library_function_changes_its_result(tmp_path):
     shutil.copytree(
         ROOT / "lenet5lib",

@@ -244,6 +244,7 @@ except checkpoint.CheckpointError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_folder_made_read_only_between_epochs_loses_nothing(place, tmp_path):
     """Root may write anywhere, so the child becomes nobody once it has loaded what nobody may not read."""
     small.save_npz(tmp_path / "digits.npz")
@@ -322,7 +323,7 @@ def test_the_library_never_asks_for_the_time_of_day():
     asking = re.compile(r"time\.time\(|datetime|st_mtime|getmtime|time_ns\(")
     library = Path(files.__file__).parent
     found = [
-        p.name for p in library.glob("*.py") if asking.search(p.read_text("utf-8"))
+        p.name for p in library.rglob("*.py") if asking.search(p.read_text("utf-8"))
     ]
     assert found == []
 

@@ -138,6 +138,7 @@ def test_the_number_of_threads_does_not_change_a_bit(threads, by_one_thread):
     assert len(set(found)) == len(BATCH_SIZES)  # They do see a difference.
 
 
+@pytest.mark.slow
 def test_another_process_with_three_real_threads_has_the_same_bits(by_one_thread):
     """Whatever the number of processors here, numba starts three threads there."""
     numbers = [(size, 3) for size in BATCH_SIZES]

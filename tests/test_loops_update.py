@@ -187,6 +187,7 @@ RELU = Architecture(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "dtype"),
     [(LENET5, "float32"), (RELU, "float64")],

@@ -18,6 +18,7 @@ def table(tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_this_library_keeps_everything_and_no_other_way_does(table):
     assert (table["lenet5lib"] == "kept").all()
     others = table.drop(columns="lenet5lib")

@@ -258,6 +258,7 @@ def build(tree):
     return {page.name: page.read_text(encoding="utf-8") for page in pages}
 
 
+@pytest.mark.slow
 def test_built_pages_have_no_button_and_no_address_until_stamped_and_the_owners_after(
     tree,
 ):

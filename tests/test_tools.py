@@ -66,6 +66,7 @@ def test_normalising_twice_is_normalising_once(tmp_path):
     assert '"print(1)"' in once
 
 
+@pytest.mark.slow
 def test_running_a_chapter_anew_changes_nothing(tmp_path):
     path = Path(shutil.copy(ROOT / "book/02_convolution.ipynb", tmp_path))
     before = path.read_bytes()
@@ -190,6 +191,7 @@ def test_the_tree_that_is_published_is_stamped_with_its_own_address(tmp_path):
     assert tags.endswith(f"refs/tags/{colab_like.TAG}\n")
 
 
+@pytest.mark.slow
 def test_the_wheel_is_importable_where_nothing_else_is_installed():
     pytest.importorskip("build")
     command = [sys.executable, ROOT / "tools" / "wheel.py"]

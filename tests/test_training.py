@@ -834,6 +834,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_run_stopped_within_epochs_ends_the_same_with_any_recipe(
     tmp_path, monkeypatch, case

@@ -1,4 +1,4 @@
-"""Run every chapter anew and store its outputs: `make notebooks`, or with names, `python tools/notebooks.py 02 05`.
+"""Run every chapter and store its outputs: `make notebooks`, or with names, `python tools/notebooks.py 02 05`.
 
 What must not be stored is dropped (stderr, time stamps, editor state), and the rest is brought to one form, so that running
 twice on one machine changes nothing. What cannot repeat stands in cells tagged `nbval-ignore-output`, or `measured` where a
@@ -30,7 +30,7 @@ def run(path: Path, folder: str, fresh: bool = False) -> list[str]:
     Args:
         path: the chapter.
         folder: where it runs.
-        fresh: store also anew what differs from run to run.
+        fresh: also store outputs that differ from run to run.
     """
     notebook = nbformat.read(path, as_version=4)
     stored = {} if fresh else kept_outputs(notebook)

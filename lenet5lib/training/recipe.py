@@ -55,7 +55,7 @@ class Distortion:
         squeezing: as a share, one axis made narrower and the other wider by the same factor.
         shear: horizontal, pixels across for each pixel down.
         rotation: degrees.
-        elastic: standard deviation of the displacement of a pixel, in pixels; neighbours move alike.
+        elastic: standard deviation of the displacement of a pixel, in pixels; neighbours move together.
         smoothness: standard deviation of the Gaussian that smooths the displacements, in pixels.
     """
 
