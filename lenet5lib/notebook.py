@@ -203,3 +203,15 @@ def _cell(value: Any, decimals: int) -> str:
     if hasattr(value, "__index__"):
         return f"{int(value):,}"
     return f"{value:.{decimals}f}" if isinstance(value, float) else str(value)
+
+
+def show_command(command: str, width: int = 84) -> None:
+    """Print a command line, broken as a shell allows so that a page shows it whole."""
+    parts = textwrap.wrap(
+        command,
+        width - 2,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    print(" \\\n".join(parts))

@@ -1,6 +1,7 @@
 """What the chapters call: sources, errors, claims and tables, inside a notebook and outside of one."""
 
 import os
+import shlex
 import subprocess
 import sys
 import types
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lenet5lib import arithmetic, models, notebook, plots, spec
+from lenet5lib import arithmetic, models, notebook, plots, records, spec
 from lenet5lib.loops import backward, forward, plain, update
 from lenet5lib.spec import LENET5, LENET5_32
 from lenet5lib.studies import article
@@ -376,3 +377,13 @@ def test_what_c_code_writes_to_stderr_is_dropped_and_errors_are_not(capfd):
         fail()
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "before\nafter\n"
+
+
+def test_a_command_line_is_shown_whole_and_a_shell_reads_the_same(capsys):
+    for run in records.table("runs").to_dict("records")[::20]:
+        notebook.show_command(run["command"], width=84)
+        shown = capsys.readouterr().out
+        assert max(map(len, shown.splitlines())) <= 84
+        words = shlex.split(shown.replace("\\\n", ""))
+        expected = shlex.split(run["command"])
+        assert [" ".join(word.split()) for word in words] == expected
