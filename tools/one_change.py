@@ -108,7 +108,8 @@ class Jobs:
         """Run one process, its output prefixed by the run's name; return what went wrong."""
         if self.stopping.is_set():
             return None
-        print(f"{name}: begins", flush=True)
+        # The newline in the same write, so that two jobs' lines do not mix.
+        print(f"{name}: begins\n", end="", flush=True)
         out, err = subprocess.PIPE, subprocess.STDOUT
         with subprocess.Popen(line, stdout=out, stderr=err, text=True) as process:
             self.running.append(process)
