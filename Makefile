@@ -50,8 +50,7 @@ lab: .venv/ready
 
 # make unit       doctests and the quick tests
 unit: .venv/ready
-	$(BIN)/python -m pytest -q --doctest-modules lenet5lib
-	$(BIN)/python -m pytest -q -m "not slow" --durations=5 --ignore=tests/browser tests
+	$(BIN)/python -m pytest -q --doctest-modules -m "not slow" --durations=5 --ignore=tests/browser lenet5lib tests
 
 # make slow       the tests that start processes, kill them, build the book or compile much
 slow: .venv/ready

@@ -488,6 +488,7 @@ def test_the_traits_name_every_kind_of_layer():
     assert set(KINDS) - {"convolution", "pooling"} <= EVERY_TRAIT
 
 
+@pytest.mark.slow
 def test_derived_shapes_and_parameters_agree_with_keras_on_200_random_architectures():
     seen, special = set(), set()
 
@@ -518,6 +519,7 @@ def test_derived_shapes_and_parameters_agree_with_keras_on_200_random_architectu
     assert special == EVERY_TRAIT
 
 
+@pytest.mark.slow
 def test_values_of_keras_agree_with_the_loops_on_random_architectures():
     seen, special = set(), set()
 

@@ -13,6 +13,8 @@ from lenet5lib.studies import article
 from lenet5lib.studies.article import ArticleLeNet5, ArticleModel
 from lenet5lib.training import checkpoint
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "book/from_tensorflow_2_4.md").read_text(encoding="utf-8")
 MESSAGES = re.findall(r"```text\n(\w+): (.+)\n```", PAGE)

@@ -17,6 +17,8 @@ from lenet5lib import cli, data, files, records, spec
 from lenet5lib.training import checkpoint, loop
 from lenet5lib.training.checkpoint import BEST, LAST, PREVIOUS
 
+pytestmark = pytest.mark.slow
+
 resource = pytest.importorskip(
     "resource", reason="limits, mounts and signals of POSIX"
 )
@@ -244,7 +246,6 @@ except checkpoint.CheckpointError as error:
 """
 
 
-@pytest.mark.slow
 def test_a_folder_made_read_only_between_epochs_loses_nothing(place, tmp_path):
     """Root may write anywhere, so the child becomes nobody once it has loaded what nobody may not read."""
     small.save_npz(tmp_path / "digits.npz")
@@ -328,7 +329,6 @@ def test_the_library_never_asks_for_the_time_of_day():
     assert found == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "usual"), [("loops", 5), ("keras", 2)])
 def test_a_process_killed_at_any_moment_loses_nothing(tmp_path, engine, usual):
     """Epochs of some milliseconds, so that a good part of the time goes into saving, where a kill might do harm.

@@ -150,6 +150,7 @@ def pair_of(
     return theirs, Trainer(network, recipe, batch_size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "limit"), [("float32", 1e-6), ("float64", 1e-9)])
 @pytest.mark.parametrize("name", CASES)
 def test_twenty_steps_are_keras_s(name, dtype, limit, digits):

@@ -28,6 +28,8 @@ from lenet5lib.training import augment, checkpoint, loop
 from lenet5lib.training.checkpoint import LAST
 from lenet5lib.training.recipe import Distortion, Recipe
 
+pytestmark = pytest.mark.slow
+
 FIRST = Variant("first", LENET5_RELU, Recipe(20, 0.01), epochs=2)
 SECOND = FIRST.with_recipe("second", ema_decay=0.5, label_smoothing=0.1)
 SLOW, FAST = (
@@ -507,7 +509,6 @@ def in_jobs(file, tmp_path_factory) -> tuple[Path, list[str]]:
 
 
 @posix
-@pytest.mark.slow
 def test_two_jobs_train_all_runs_and_say_which(in_jobs):
     folder, printed = in_jobs
     assert "600 training" in printed[0]
@@ -532,7 +533,6 @@ def assert_nobody_trains(folder: Path) -> None:
 
 
 @posix
-@pytest.mark.slow
 def test_a_sigterm_stops_every_job_saved_and_the_same_command_resumes(
     in_jobs, file, tmp_path
 ):
@@ -554,7 +554,6 @@ def test_a_sigterm_stops_every_job_saved_and_the_same_command_resumes(
 
 
 @posix
-@pytest.mark.slow
 def test_ctrl_c_in_a_terminal_reaches_every_job_and_each_saves(file, tmp_path):
     """The terminal tells all processes, and the first one tells the others again: no reason not to save."""
     process = start(file, tmp_path)

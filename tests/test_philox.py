@@ -57,6 +57,7 @@ def dropout_mask(shape, rate, seed, step):
     return bits.view(np.int32) >= philox.dropout_threshold(rate)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize("seed", [0, 5, 2**31 + 3])
 @pytest.mark.parametrize("compiled", [False, True])

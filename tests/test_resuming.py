@@ -10,6 +10,8 @@ from lenet5lib.spec import LENET5
 from lenet5lib.studies import resuming
 from lenet5lib.training import loop
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
@@ -18,7 +20,6 @@ def table(tmp_path_factory):
     )
 
 
-@pytest.mark.slow
 def test_this_library_keeps_everything_and_no_other_way_does(table):
     assert (table["lenet5lib"] == "kept").all()
     others = table.drop(columns="lenet5lib")
@@ -49,7 +50,6 @@ def test_without_a_stop_nothing_would_be_lost(tmp_path):
     assert first == second
 
 
-@pytest.mark.slow
 def test_a_killed_training_goes_on_and_ends_like_another(tmp_path):
     data = small.save_npz(tmp_path / "small.npz")
     arguments = ["--data", str(data), "--epochs", "500", "--save-steps", "100"]

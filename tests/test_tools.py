@@ -74,6 +74,7 @@ def test_running_a_chapter_anew_changes_nothing(tmp_path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tag", ["nbval-ignore-output", "measured"])
 def test_what_varies_is_kept_until_its_source_changes_or_all_is_asked_for(
     tmp_path, tag
@@ -106,6 +107,7 @@ def test_stderr_is_dropped_and_what_is_printed_in_a_row_is_one_output(tmp_path):
     assert cell.id == "cell-00"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "fault"),
     [

@@ -862,6 +862,7 @@ PAPERS = Recipe(
 )
 
 
+@pytest.mark.slow
 def test_the_network_and_the_optimizer_of_1998_resume_exactly(
     tmp_path, monkeypatch
 ):
@@ -934,6 +935,7 @@ def note_after_each_step(monkeypatch, notes, look):
     on_steps(monkeypatch, after=lambda engine: notes.append(look(engine)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["one cycle, weight decay", "stairs", "plateau"])
 def test_the_optimizer_takes_the_rate_of_each_step(tmp_path, monkeypatch, name):
     recipe, taken = RECIPES[name], []

@@ -69,6 +69,7 @@ def test_keras_loads_what_the_loops_write(architecture, name):
     assert not again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "name"), CASES, ids=IDS)
 def test_the_loops_restore_what_keras_writes(architecture, name):
     recipe = RECIPES[name]

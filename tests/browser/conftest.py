@@ -25,23 +25,14 @@ def browser():
 @pytest.fixture
 def open_page(browser, address):
     """Return a function that opens a page of the book in a fresh context: `open_page("book/draw.html", theme="dark")`."""
-    contexts = []
+    tabs = []
 
     def open_one(page, theme="light", folder=None, **options):
-        made = served.context(browser, theme, **options)
-        contexts.append(made)
-        tab = made.new_page()
-        tab.faults = []
-        tab.on("pageerror", lambda error: tab.faults.append(str(error)))
-        tab.on(
-            "console",
-            lambda message: (
-                tab.faults.append(message.text) if message.type == "error" else None
-            ),
-        )
+        tab = served.tab(browser, theme, **options)
+        tabs.append(tab)
         tab.goto(f"{folder or address}/{page}")
         return tab
 
     yield open_one
-    for made in contexts:
-        made.close()
+    for tab in tabs:
+        tab.context.close()

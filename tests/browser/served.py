@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build/html"
@@ -70,4 +70,18 @@ def context(browser: Browser, theme: str = "light", **options) -> BrowserContext
     options = {"viewport": DESK, "reduced_motion": "reduce"} | options
     made = browser.new_context(color_scheme=theme, **options)
     made.add_init_script(f"try {{ ({SET_THEME})('{theme}') }} catch (error) {{}}")
+    return made
+
+
+def tab(browser: Browser, theme: str = "light", **options) -> Page:
+    """Return an empty page in a fresh context; its list `faults` gets the errors of its scripts and of its console."""
+    made = context(browser, theme, **options).new_page()
+    made.faults = []
+    made.on("pageerror", lambda error: made.faults.append(str(error)))
+    made.on(
+        "console",
+        lambda message: (
+            made.faults.append(message.text) if message.type == "error" else None
+        ),
+    )
     return made

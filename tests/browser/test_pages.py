@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from served import DESK, HTML, PAGES, PHONE, ROOT, THEMES, context
+import served
+from served import DESK, HTML, PAGES, PHONE, ROOT, THEMES
 
 AXE_DIGEST = "84494fec757e4710dc751c8d7a636e457f4532f08f85c86dc9070133fbff53bc"
 """SHA-256 of the axe-core that the tests were written with, as the package axe-playwright-python bundles it."""
@@ -42,9 +43,11 @@ CUT = """() => [...document.querySelectorAll("div.math mjx-container")].filter(n
     node.querySelector("svg").getBoundingClientRect().left < node.getBoundingClientRect().left - 1
     || node.getBoundingClientRect().left < 0).length"""
 TYPESET = "() => !window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() => true)"
-AXE = """() => axe.run({resultTypes: ["violations"]}).then(result => result.violations
+START_AXE = """() => { window.axeFound = axe.run({resultTypes: ["violations"]}).then(result => result.violations
     .filter(rule => ["serious", "critical"].includes(rule.impact))
-    .map(rule => rule.id + ": " + rule.nodes.slice(0, 3).map(node => node.html.slice(0, 150)).join(" | ")))"""
+    .map(rule => rule.id + ": " + rule.nodes.slice(0, 3).map(node => node.html.slice(0, 150)).join(" | "))); }"""
+"""Begins axe's check and does not wait for it; `AXE` waits, and returns what it found."""
+AXE = "() => window.axeFound"
 
 
 @cache
@@ -61,30 +64,49 @@ SEEN = {}
 
 @pytest.fixture
 def seen(browser, address):
-    """Return a function that opens a page once and says what was found on it."""
+    """Return a function that says what was found on a page in a theme; each page is visited once, for all tests."""
 
     def look(page, theme):
         if (page, theme) not in SEEN:
-            SEEN[page, theme] = visit(browser, address, page, theme)
+            SEEN.update(visit(browser, address, page))
         return SEEN[page, theme]
 
     return look
 
 
-def visit(browser, address, page, theme):
-    """Open a page at a desk's width, then make it as narrow as a phone; return what was found."""
-    made = context(browser, theme)
-    tab, faults, requests = made.new_page(), [], []
-    tab.on("pageerror", lambda error: faults.append(str(error)))
-    tab.on(
-        "console",
-        lambda message: (
-            faults.append(message.text) if message.type == "error" else None
-        ),
-    )
-    tab.on("request", lambda request: requests.append(request.url))
-    tab.on("requestfailed", lambda request: faults.append(request.url))
-    tab.goto(f"{address}/{page}")
+def visit(browser, address, page):
+    """Open a page at a desk's width, then make it as narrow as a phone; return what was found by page and theme.
+
+    The themes are open side by side and axe checks them at the same time, each in its own process: most of the time is axe's.
+    """
+    tabs = {theme: served.tab(browser, theme) for theme in THEMES}
+    found = {}
+    for tab in tabs.values():
+        tab.requests = []
+        tab.on("request", lambda one, tab=tab: tab.requests.append(one.url))
+        tab.on("requestfailed", lambda one, tab=tab: tab.faults.append(one.url))
+        tab.goto(f"{address}/{page}", wait_until="commit")
+    for theme, tab in tabs.items():
+        found[page, theme] = first_look(tab, page)
+    for viewport in (DESK, PHONE):
+        for tab in tabs.values():
+            tab.set_viewport_size(viewport)
+        tab.wait_for_timeout(700)  # The theme follows a new width with a delay.
+        for theme, tab in tabs.items():
+            found[page, theme]["excess"].append(tab.evaluate(EXCESS))
+            found[page, theme]["cut"].append(tab.evaluate(CUT))
+        for tab in tabs.values():
+            tab.evaluate(START_AXE)
+        for theme, tab in tabs.items():
+            found[page, theme]["axe"] += tab.evaluate(AXE)
+    for tab in tabs.values():
+        tab.context.close()
+    return found
+
+
+def first_look(tab, page):
+    """Wait until a page is loaded and typeset, draw where one draws, and return what is found before axe begins."""
+    tab.wait_for_load_state()
     tab.evaluate(TYPESET)
     if "draw" in page:
         tab.evaluate("() => LENET5_DRAW.show(LENET5_STROKES.common[3].strokes)")
@@ -92,20 +114,13 @@ def visit(browser, address, page, theme):
         tab.wait_for_selector(".draw-parts")
     # Axe asks for style sheets of its own, so what the page itself did is noted first.
     found = tab.evaluate(FINDINGS) | {
-        "faults": [*faults],
-        "requests": [*requests],
+        "faults": [*tab.faults],
+        "requests": [*tab.requests],
         "axe": [],
         "excess": [],
         "cut": [],
     }
     tab.evaluate(axe_source())
-    for viewport in (DESK, PHONE):
-        tab.set_viewport_size(viewport)
-        tab.wait_for_timeout(700)  # The theme follows a new width with a delay.
-        found["excess"].append(tab.evaluate(EXCESS))
-        found["cut"].append(tab.evaluate(CUT))
-        found["axe"] += tab.evaluate(AXE)
-    made.close()
     return found
 
 
@@ -160,6 +175,7 @@ def test_axe_and_the_width_would_be_noticed(open_page):
         "<p style='color:#ccc;background:#fff;width:3000px'>faint <img src='data:,'></p>")"""
     )
     tab.evaluate(axe_source())
+    tab.evaluate(START_AXE)
     rules = " ".join(tab.evaluate(AXE))
     assert "color-contrast" in rules
     assert "image-alt" in rules
