@@ -44,15 +44,15 @@ def measure(splits: data.Splits, batch_size: int, epochs: int) -> list[dict]:
         """Save as training does after an epoch if it is the best so far."""
         seconds[0] = timed(save_best, *arguments)
 
-    def last_timed(model, record: records.Record, run_dir: Path) -> None:
+    def last_timed(engine, record: records.Record, run_dir: Path) -> None:
         """Save the checkpoint as training does; then, elsewhere, as it would after many more epochs."""
-        short = seconds[0] + timed(save_last, model, record, run_dir)
+        short = seconds[0] + timed(save_last, engine, record, run_dir)
         longer = copy.deepcopy(record)
         longer.epochs *= LONG // len(longer.epochs)
-        longest = timed(save_last, model, longer, side)
+        longest = timed(save_last, engine, longer, side)
         longer.best["val_loss"] = None
-        best = timed(save_best, model, longer, side)
-        best += timed(save_last, model, longer, side)
+        best = timed(save_best, engine, longer, side)
+        best += timed(save_last, engine, longer, side)
         names = "saving", "saving at 200", "saving at 200, also best"
         taken.append(dict(zip(names, (short, longest, best), strict=True)))
 

@@ -1,4 +1,4 @@
-"""Measure the ways to 99 % of the test digits: the recipes of `lenet5lib.speedrun`, several seeds, the loops and Keras.
+"""Measure the ways to 99 % of the test digits: the recipes of `studies.speedrun`, several seeds, the loops and Keras.
 
 Seconds are those of the whole training, validation and saving included; the loops are compiled before, which is timed apart.
 Test digits are read once for each network, after training. Writes JSON, which chapter 15 shows.

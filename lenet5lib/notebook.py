@@ -205,7 +205,7 @@ def _cell(value: Any, decimals: int) -> str:
     return f"{value:.{decimals}f}" if isinstance(value, float) else str(value)
 
 
-def show_command(command: str, width: int = 84) -> None:
+def show_command(command: str, width: int = WIDTH) -> None:
     """Print a command line, broken as a shell allows so that a page shows it whole."""
     parts = textwrap.wrap(
         command,

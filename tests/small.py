@@ -108,11 +108,3 @@ def leftovers(run_dir: Path) -> set[str]:
         checkpoint.BEST,
         records.NAME,
     }
-
-
-def without_steps(run_dir: Path) -> records.Record:
-    """Return a run's record as experiments keep it: without the loss within each epoch."""
-    record = records.read(run_dir)
-    for epoch in record.epochs:
-        del epoch["steps"]
-    return record

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import size
 
 import lenet5lib
 
@@ -33,7 +34,6 @@ ORDER = [
     "loops.initial",
     "loops.compiled",
     "loops.parallel",
-    "loops.first",
     "loops.forward",
     "loops.backward",
     "loops.operations",
@@ -46,7 +46,6 @@ ORDER = [
     "lenet1998.layers",
     "lenet1998.optimizer",
     "training.augment",
-    "models.plain",
     "models.build",
     "models.confirm",
     "models",
@@ -84,7 +83,7 @@ EMPTY = {"lenet1998", "loops", "recorded", "studies", "training", ""}
 
 WITH_TENSORFLOW = {
     *("lenet1998.layers", "lenet1998.optimizer", "models.build", "models.confirm"),
-    *("models", "models.plain", "training.step", "training.keras_engine"),
+    *("models", "training.step", "training.keras_engine"),
     *("studies.article", "studies.resuming", "studies.symmetry"),
 }
 """Modules that load TensorFlow or Keras when they are imported; all others load it when a function needs it."""
@@ -111,13 +110,7 @@ def imports(path: Path) -> tuple[set[str], set[str]]:
     """What a file imports at its top or inside functions: (modules of the library, packages that it loads at its top)."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     inside, outside = set(), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
-        else:
-            continue
+    for node, names in size.import_statements(tree, ""):
         own = [name.removeprefix("lenet5lib.") for name in names]
         found = [name for name in own if name in KNOWN]
         inside.update(found[-1:] if len(found) > 1 and len(names) == 2 else found)
@@ -126,9 +119,10 @@ def imports(path: Path) -> tuple[set[str], set[str]]:
     return inside - EMPTY, outside
 
 
-def test_the_order_names_every_module():
+def test_the_order_names_every_module_and_nothing_else():
     assert len(ORDER) == len(set(ORDER))
-    assert set(ORDER) >= KNOWN - EMPTY
+    assert set(ORDER) == KNOWN - EMPTY
+    assert set(ORDER) >= WITH_TENSORFLOW
 
 
 @pytest.mark.parametrize(("name", "path"), SOURCES, ids=lambda value: str(value))

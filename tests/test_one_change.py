@@ -232,6 +232,14 @@ def test_the_command_of_a_variant_is_read_back(short):
     assert (options.run_dir, options.train_on_all) == (Path("a folder"), True)
 
 
+def without_steps(run_dir: Path) -> records.Record:
+    """Return a run's record as its tables keep it: without the loss within each epoch."""
+    record = records.read(run_dir)
+    for epoch in record.epochs:
+        del epoch["steps"]
+    return record
+
+
 def tables(folder: Path) -> dict[str, list[dict[str, str]]]:
     return {name: recorder.read(folder, name) for name in recorder.COLUMNS}
 
@@ -255,7 +263,7 @@ def test_the_tables_hold_the_records_and_are_read_as_the_packages_are(
         for name in NAMES:
             experiment, _, seed = f"one-change/{name}".rpartition("/")
             found = records.recorded(experiment)[seed]
-            assert found == small.without_steps(trained / name)
+            assert found == without_steps(trained / name)
     finally:
         records.table.cache_clear()
 

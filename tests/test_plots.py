@@ -5,6 +5,7 @@ import functools
 import inspect
 import re
 
+import made
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from lenet5lib import plots, records
 from lenet5lib.lenet1998.codes import DIGITS
 from lenet5lib.loops.plain import activation_functions
 from lenet5lib.plots import style
-from lenet5lib.records import Config, DataInfo, Record
+from lenet5lib.records import Record
 from lenet5lib.spec import (
     KINDS,
     LENET5,
@@ -30,7 +31,6 @@ from lenet5lib.spec import (
     Flatten,
     Pool,
 )
-from lenet5lib.training.recipe import DEFAULT_RECIPE
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (11, 28, 28)).astype(np.uint8)
@@ -43,20 +43,18 @@ POINTS = np.linspace(-4, 4, 41)
 def record(epochs=6, resumed_after=(2, 4), dataset_name="the file small.npz"):
     """Return the record of a run in which every metric is a different line."""
     lines = [
-        {
-            "epoch": n,
-            "loss": 1 / n,
-            "accuracy": 1 - 1 / (n + 1),
-            "val_loss": 1.1 / n,
-            "val_accuracy": 1 - 1 / (n + 2),
-            "seconds": 1.0,
-            "steps": [[100, 2.3], [200, 1.1], [300, 0.4]],
-        }
+        made.epoch(
+            n,
+            loss=1 / n,
+            accuracy=1 - 1 / (n + 1),
+            val_loss=1.1 / n,
+            val_accuracy=1 - 1 / (n + 2),
+            steps=[[100, 2.3], [200, 1.1], [300, 0.4]],
+        )
         for n in range(1, epochs + 1)
     ]
     sessions = [{"after_epoch": 0}, *({"after_epoch": n} for n in resumed_after)]
-    info = DataInfo(dataset_name, checksum="", num_train=55, num_validation=5)
-    config = Config(LENET5, DEFAULT_RECIPE, seed=0, data=info)
+    config = made.config(dataset_name=dataset_name)
     return Record(config, epochs=lines, sessions=sessions)
 
 

@@ -253,9 +253,11 @@ def build(tree):
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    pages = sorted((tree / "_build/html/book").glob("*.html"))
-    assert len(pages) >= 10
-    return {page.name: page.read_text(encoding="utf-8") for page in pages}
+    book = tree / "_build/html/book"
+    pages = {p.relative_to(book).as_posix(): p for p in book.rglob("*.html")}
+    assert len(pages) >= 30
+    assert "api/index.html" in pages
+    return {name: path.read_text("utf-8") for name, path in sorted(pages.items())}
 
 
 @pytest.mark.slow

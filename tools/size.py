@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import tokenize
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -64,20 +65,24 @@ def function_sizes(text: str) -> dict[str, int]:
     return sizes
 
 
-def imported(text: str, package: str) -> set[str]:
-    """The library's modules that a source imports directly, as dotted names."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+def import_statements(
+    tree: ast.Module, package: str
+) -> Iterator[tuple[ast.stmt, list[str]]]:
+    """Each statement of a source that imports, inside functions too, and the dotted names of what it may mean."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            yield node, [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package.split(".") if node.level else []
             base = base[: len(base) - node.level + 1] if node.level else []
             start = ".".join([*base, *([node.module] if node.module else [])])
-            names.update(
-                {start, *(f"{start}.{alias.name}" for alias in node.names)}
-            )
-    return names
+            yield node, [start, *(f"{start}.{alias.name}" for alias in node.names)]
+
+
+def imported(text: str, package: str) -> set[str]:
+    """The library's modules that a source imports directly, as dotted names."""
+    statements = import_statements(ast.parse(text), package)
+    return {name for _, names in statements for name in names}
 
 
 def modules() -> dict[str, Path]:

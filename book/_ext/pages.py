@@ -16,6 +16,7 @@ from typing import ClassVar
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.fileutil import copy_asset
 
@@ -202,6 +203,12 @@ class Live(Directive):
         return [live(widget=self.arguments[0], text="")]
 
 
+def chapter_page(env: BuildEnvironment, number: int) -> str | None:
+    """Return the page of a chapter, by the number in its name; None if there is no such chapter."""
+    start = f"book/{number:02d}_"
+    return next((page for page in env.found_docs if page.startswith(start)), None)
+
+
 class DrawnNetwork(Directive):
     """`{drawn-network}`: which network `network.js` holds, and the chapter about it."""
 
@@ -216,12 +223,11 @@ class DrawnNetwork(Directive):
                 break
         said = nodes.paragraph(text=f"The network: {about['text']}")
         said["classes"] = ["draw-about"]
-        for page in sorted(env.found_docs):
-            if page.startswith(f"book/{about.get('chapter', 0):02d}_"):
-                uri = f"{page.removeprefix('book/')}.html"
-                chapter = f"chapter {about['chapter']}"
-                link = nodes.reference(chapter, chapter, refuri=uri)
-                said += [nodes.Text(" It comes from "), link, nodes.Text(".")]
+        if page := chapter_page(env, about.get("chapter", 0)):
+            uri = f"{page.removeprefix('book/')}.html"
+            chapter = f"chapter {about['chapter']}"
+            link = nodes.reference(chapter, chapter, refuri=uri)
+            said += [nodes.Text(" It comes from "), link, nodes.Text(".")]
         return [said]
 
 

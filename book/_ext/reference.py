@@ -13,6 +13,7 @@ from astroid.astroid_manager import MANAGER
 from astroid.manager import AstroidManager
 from docutils import nodes
 from docutils.statemachine import StringList
+from pages import chapter_page
 from sphinx.application import Sphinx
 from sphinx.domains.python import PythonDomain
 from sphinx.environment import BuildEnvironment
@@ -156,9 +157,8 @@ class Reference(SphinxDirective):
     def chapter(self, found: re.Match) -> str:
         """Return the link to a chapter by the number in its name; the build warns where there is none."""
         number = int(found[0].split()[-1])
-        pages = self.env.found_docs
-        page = [p for p in pages if p.startswith(f"book/{number:02d}_")] or [number]
-        return f":doc:`{found[0]} </{page[0]}>`"
+        page = chapter_page(self.env, number) or number
+        return f":doc:`{found[0]} </{page}>`"
 
     def link(self, path: str, text: str) -> str:
         """Return a link to an object of the library; literal text where the reference does not describe it."""

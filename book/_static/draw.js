@@ -124,7 +124,6 @@ function forTests(page) {
   var state = page.state;
   return {
     network: page.network, state: state, times: page.times,
-    redraw: function () { redraw(page); },
     show: function (strokes) { parts.starts.stopReplay(page); state.strokes = strokes; state.stale = true; redraw(page); },
     answer: function () { return state.results && Array.from(state.results[page.last].values); }
   };

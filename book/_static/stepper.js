@@ -332,8 +332,7 @@ function build(place) {
   redraw();
   // For the book's own tests.
   window.LENET5_STEPPER = {
-    state: state, sumAt: function (at) { return sumAt(stepper, at); }, windowAt: function (at) { return windowAt(stepper, at); },
-    outputSide: function () { return outputSide(state); }, move: function (at) { move(stepper, at); }
+    state: state, sumAt: function (at) { return sumAt(stepper, at); }, outputSide: function () { return outputSide(state); }
   };
 }
 

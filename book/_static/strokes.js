@@ -71,5 +71,5 @@ var trials = others.slice();
  [1.2, 1], [-1.2, 1], [1.5, 1], [-1.5, 1]].forEach(function (change) {
   first.forEach(function (one) { trials.push(leaning(one, change[0], change[1])); });
 });
-return { common: first, unusual: others, trials: trials };
+return { common: first, trials: trials };
 })();

@@ -153,8 +153,8 @@ def make(
     for number, (layer, *shapes) in enumerate(arithmetic.walk(architecture)):
         back = inputs_gradient or any(one.trained for one in made.parameters)
         y, gy = made.add_values(shapes[1]), made.add_values(shapes[1])
-        # A seed for each layer, so that no two drop the same places.
         place = Place(x, gx, y, gy, *shapes)
+        # A seed for each layer, so that no two drop the same places.
         calls = _layer(made, layer, place, 1000 * seed + number)
         activation = spec.activation_of(layer)
         ahead, behind = _activation(activation, y, gy)

@@ -1,4 +1,4 @@
-"""Figures of images and arrays: digits and their pixels, windows, kernels, feature maps, codes (chapters 1, 2, 8–14)."""
+"""Figures of images and arrays: digits, pixels, windows, kernels, feature maps, codes (chapters 1, 2, 8, 9, 11–14)."""
 
 from __future__ import annotations
 

@@ -627,7 +627,7 @@ def test_nothing_is_read_back_from_a_canvas_or_fetched():
 def test_the_page_loads_its_scripts_and_no_other_page_does():
     pages = [
         path.name
-        for path in (HTML / "book").glob("*.html")
+        for path in (HTML / "book").rglob("*.html")
         if "network.js" in path.read_text(encoding="utf-8")
     ]
     assert pages == ["draw.html"]

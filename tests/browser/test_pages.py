@@ -77,7 +77,7 @@ def seen(browser, address):
 def visit(browser, address, page):
     """Open a page at a desk's width, then make it as narrow as a phone; return what was found by page and theme.
 
-    The themes are open side by side and axe checks them at the same time, each in its own process: most of the time is axe's.
+    Both themes are open at once, and axe, which takes most of the time, checks them at the same time, each in its process.
     """
     tabs = {theme: served.tab(browser, theme) for theme in THEMES}
     found = {}

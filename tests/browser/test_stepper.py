@@ -9,7 +9,7 @@ from lenet5lib.loops import plain
 
 PAGE = "book/02_convolution.html"
 STATE = """() => {
-    const {state, sumAt, windowAt, outputSide} = LENET5_STEPPER, side = outputSide();
+    const {state, sumAt, outputSide} = LENET5_STEPPER, side = outputSide();
     return {side, kernel: state.kernel, size: state.side, bias: state.bias, stride: state.stride,
             padding: state.padding, at: state.at,
             digit: Array.from(LENET5_ENGINE.bytes(LENET5_SAMPLES.images)).slice(784 * state.digit, 784 * (state.digit + 1)),
