@@ -224,6 +224,15 @@ def test_trials_are_judged_by_two_seeds_the_lowest_error_first(shelf):
     assert ablation.trials(THREE[2], FIRST).index.tolist() == ["first"]
 
 
+def test_the_error_comes_before_the_loss_in_the_order_of_trials(shelf):
+    """The trial with the lowest error has the highest loss here."""
+    low = {f"one-change/rate-0.002/seed-{n}": ending(n, 9.0, 0.99) for n in (0, 1)}
+    shelf(low)
+    table = ablation.trials(THREE[1])
+    assert table.index.tolist() == ["rate-0.002", "second", "rate-0.02"]
+    assert table["loss"].idxmax() == "rate-0.002"
+
+
 def test_errors_are_of_every_seed(shelf):
     shelf()
     found = ablation.misclassified(TWO)

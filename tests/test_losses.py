@@ -52,6 +52,19 @@ def test_each_loss_is_what_the_loops_compute(loss, naive):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("loss", "outputs"),
+    [
+        *((loss, DISTANCES.astype(np.float32)) for loss, _ in BY_LOOPS),
+        (CrossEntropy(), PROBABILITIES),
+        (CrossEntropy(0.1), PROBABILITIES),
+    ],
+)
+def test_without_tensorflow_each_loss_is_the_same(loss, outputs):
+    found = loss.of_arrays(LABELS, outputs)
+    np.testing.assert_allclose(found, loss(LABELS, tf.constant(outputs)), rtol=2e-6)
+
+
 @pairs
 @pytest.mark.parametrize("compiled", [False, True])
 def test_each_gradient_is_the_slope_of_the_loops(loss, naive, compiled):

@@ -90,6 +90,13 @@ def test_plateau_agrees_with_keras():
     assert mine[0] < 0.03
 
 
+def test_a_loss_that_is_lower_by_exactly_min_delta_is_no_improvement():
+    """As in Keras, which asks for less than the best by more than that; 1/16 is exact."""
+    plateau = ReduceOnPlateau(0.8, 0.5, patience=1, min_delta=1 / 16)
+    assert rates(plateau, 1, 1, [1.0, 15 / 16]).tolist() == [np.float32(0.4)]
+    assert rates(plateau, 1, 1, [1.0, 14 / 16]).tolist() == [np.float32(0.8)]
+
+
 @given(SCHEDULES, st.integers(1, 30), st.lists(st.floats(0, 9), max_size=9))
 def test_rates_do_not_depend_on_where_one_begins_to_ask(schedule, steps, losses):
     recipe = Recipe(32, schedule)
