@@ -7,23 +7,44 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar, TypeVar
+
+Made = TypeVar("Made")
+
+ONE = 1 - 2**-25
+"""What float32, in which networks are trained, takes for 1."""
+RESERVED = ("Input", "Total")
+"""Names that no layer may have: the model's input and the last row of a table have them."""
 
 
-def require_int(what: str, value: Any, minimum: int = 1) -> int:
-    """Return a whole number of at least `minimum`; True and False are none."""
+def python_value(value: Any) -> Any:
+    """Return Python's own number for one of NumPy's, also for an array without axes; any other value as it is."""
+    is_single = getattr(value, "shape", None) == () and hasattr(value, "item")
+    return value.item() if is_single else value
+
+
+def require_int(
+    what: str, value: Any, minimum: int = 1, maximum: float = math.inf
+) -> int:
+    """Return a whole number from `minimum` to `maximum`; True and False are none."""
+    value = python_value(value)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise ValueError(
             f"{what} is {value!r}; expected a whole number. Write it without a "
             "fraction or quotes."
         )
-    if value.__index__() < minimum:
+    if not minimum <= value <= maximum:
+        limit = "or more" if maximum == math.inf else f"to {maximum}"
         raise ValueError(
-            f"{what} is {value}; expected {minimum} or more. Choose a larger number."
+            f"{what} is {value}; expected {minimum} {limit}. Choose such a number."
         )
-    return value.__index__()
+    return operator.index(value)
 
 
 def require_number(
@@ -36,6 +57,7 @@ def require_number(
     below: float = math.inf,
 ) -> float:
     """Return a finite number from `minimum` to `maximum`, above `above` and below `below`, as a float."""
+    value = python_value(value)
     if is_number(value) and minimum <= value <= maximum and above < value < below:
         return float(value)
     lower = f"above {above:g}" if above >= minimum else f"of {minimum:g} or more"
@@ -47,31 +69,106 @@ def require_number(
     )
 
 
+def say(text: str) -> None:
+    """Print a line; characters that the output's encoding lacks are escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def put(instance: Any, **values: Any) -> None:
+    """Give a frozen dataclass that is being made the values that its checks returned."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+
+
+class Checked:
+    """A frozen dataclass that checks its fields where it is made; one with its default is right."""
+
+    CHECKS: ClassVar[dict[str, Callable[[str, Any], Any]]]
+    """The check of each field, by its name."""
+
+    def __post_init__(self) -> None:
+        kind = type(self)
+        for name, value in [*vars(self).items()]:  # In the order of the fields.
+            if name in self.CHECKS and value is not getattr(kind, name, ...):
+                own = "" if name == "name" else getattr(self, "name", "")
+                what = f"{name} of {own or kind.__name__}"
+                put(self, **{name: self.CHECKS[name](what, value)})
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number; True and False are none."""
+    value = python_value(value)
     real = isinstance(value, Real) and not isinstance(value, bool)
-    return real and math.isfinite(value)
+    return real and abs(value) <= sys.float_info.max
 
 
-def require_choice(what: str, value: Any, choices: Sequence[str]) -> None:
-    """Raise ValueError unless a value is one of the choices."""
-    if value not in choices:
+require_rate = partial(require_number, minimum=1e-37, maximum=1e37)
+"""The check of a learning rate: float32, in which networks are trained, can hold it."""
+
+
+def require_choice(what: str, value: Any, choices: Sequence[str]) -> str:
+    """Return a text that is one of the choices."""
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(
             f"{what} is {value!r}; expected one of {', '.join(choices)}. Choose one "
             "of these."
         )
+    return value
 
 
-def require_pair(what: str, value: Any) -> None:
-    """Raise ValueError unless a value is one size or a (height, width) of two sizes, each 1 or more."""
-    sizes = value if isinstance(value, tuple | list) else (value,)
-    if len(sizes) not in (1, 2) or (sizes is value and len(sizes) != 2):
+def require_pair(what: str, value: Any) -> int | tuple[int, int]:
+    """Return one size, or a (height, width) of two sizes as a tuple; each is 1 or more."""
+    if not isinstance(value, Sequence) and getattr(value, "shape", ()) == ():
+        return require_int(what, value)
+    if isinstance(value, str) or len(value) != 2:
         raise ValueError(
             f"{what} is {value!r}; expected one size or (height, width). Give one or "
             "two numbers."
         )
-    for size in sizes:
-        require_int(what, size)
+    return require_int(what, value[0]), require_int(what, value[1])
+
+
+def require_name(what: str, name: Any) -> str:
+    """Return a name that TensorFlow takes for a layer: letters a–z, digits, and after the first of them also _ . and -."""
+    fits = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][\w.-]*", name, re.A)
+    if not fits or name in RESERVED:
+        raise ValueError(
+            f"{what} is {name!r}; expected letters (a to z), digits, and after the first _ . and - too, but not "
+            f"{' or '.join(RESERVED)}. Rename the layer."
+        )
+    return str(name)  # Of NumPy's text, which h5py does not write.
+
+
+def require_table(
+    what: str, table: Any, filters: int
+) -> tuple[tuple[int, ...], ...]:
+    """Return a connection table as tuples, else raise ValueError naming `what`.
+
+    Only `arithmetic`, which knows the input, can say whether its channels exist and whether all of them are read.
+    """
+    table = table.tolist() if hasattr(table, "tolist") else table
+    rows = table if isinstance(table, tuple | list) else (table,)
+    if not all(isinstance(row, tuple | list) for row in rows):
+        raise ValueError(
+            f"{what} is {table!r}; expected one row of input channels for each filter. "
+            "Write it as tuples of whole numbers."
+        )
+    if len(rows) != filters:
+        raise ValueError(
+            f"{what} has {len(rows)} rows; expected {filters}, one for each filter. Add "
+            "or remove rows."
+        )
+    made = []
+    for number, row in enumerate(rows):
+        one = f"an input channel in row {number} of {what}"
+        made.append(tuple(require_int(one, channel, 0) for channel in row))
+        if not row or len(set(made[-1])) < len(row):
+            raise ValueError(
+                f"row {number} of {what} is {row!r}; expected at least one input channel, "
+                "and each only once. Correct the row."
+            )
+    return tuple(made)
 
 
 def to_plain(value: Any, defaults: bool = False) -> Any:
@@ -103,11 +200,15 @@ def from_plain(value: Any, kinds: Mapping[str, type]) -> Any:
         return value
     fields = {name: from_plain(one, kinds) for name, one in value.items()}
     kind = fields.pop("kind", None)
-    require_choice("kind", kind, tuple(kinds))
+    return make(kinds[require_choice("kind", kind, tuple(kinds))], fields)
+
+
+def make(cls: type[Made], values: dict[str, Any]) -> Made:
+    """Build a dataclass from its fields, or raise ValueError, such as for a field that only a newer version has."""
     try:
-        return kinds[kind](**fields)
+        return cls(**values)
     except TypeError as error:
-        raise ValueError(f"{kind}: {error}") from None
+        raise ValueError(f"{error}; a newer version may know it") from None
 
 
 def differences(

@@ -20,8 +20,9 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from typing import NamedTuple, assert_never
 
-from lenet5lib._checks import require_int
+from lenet5lib._checks import require_choice, require_int
 from lenet5lib.spec import (
+    PADDINGS,
     RBF,
     Architecture,
     Conv,
@@ -67,6 +68,8 @@ def output_size(
     s = require_int("stride", stride)
     if padding == "same":
         return -(-i // s)
+    if isinstance(padding, str):
+        require_choice("padding, if no number,", padding, PADDINGS)
     p = 0 if padding == "valid" else require_int("padding", padding, minimum=0)
     if k > i + 2 * p:
         raise ValueError(
@@ -125,15 +128,21 @@ def _require_shape(layer: Layer, input_shape: Shape) -> None:
     match layer:
         case Conv() | Pool() | Subsample() | Flatten():
             axes, needs = 3, "(height, width, channels)"
-            remedy = "Move it before the Flatten."
+            remedy = "Move it before the Flatten, or add the axis of channels."
         case Dense() | RBF():
             axes, needs = 1, "a flat vector (units,)"
             remedy = "Put a Flatten before it."
         case Dropout():
-            return
+            axes, needs, remedy = 0, "", ""
         case _:
             assert_never(layer)
-    if len(input_shape) != axes:
+    if not isinstance(input_shape, tuple | list):
+        raise ValueError(
+            f"{layer.name} receives {input_shape!r}; expected a shape, such as (28, 28, 1). Write it in brackets."
+        )
+    for size in input_shape:
+        require_int(f"a size of the input of {layer.name}", size)
+    if axes not in (0, len(input_shape)):
         raise ValueError(
             f"{layer.name} receives an input of shape {input_shape}; expected {needs}. "
             f"{remedy}"
@@ -302,14 +311,18 @@ def extend(
         field: before the layer.
         kernel_size: k, the window's side; stride: s; padding: p, zeros before the first input.
 
+    Raises:
+        ValueError: a window or stride that is not a positive whole number, or a negative padding.
+
     Source: chapter 3, equation (3.2).
 
     >>> extend(ReceptiveField(size=6, jump=2), kernel_size=5)
     ReceptiveField(size=14, jump=2, start=0)
     """
-    size = field.size + (kernel_size - 1) * field.jump
-    start = field.start - padding * field.jump
-    return ReceptiveField(size, field.jump * stride, start)
+    k, s = require_int("kernel_size", kernel_size), require_int("stride", stride)
+    p = require_int("padding", padding, minimum=0)
+    size = field.size + (k - 1) * field.jump
+    return ReceptiveField(size, field.jump * s, field.start - p * field.jump)
 
 
 def walk(architecture: Architecture) -> Iterator[tuple[Layer, Shape, Shape]]:
@@ -321,30 +334,24 @@ def walk(architecture: Architecture) -> Iterator[tuple[Layer, Shape, Shape]]:
         shape = outputs
 
 
-def _fields(
+def _windows(
     architecture: Architecture, layer_name: str
-) -> tuple[ReceptiveField, ReceptiveField]:
-    """Return the receptive fields of the layer's first unit, down and across.
+) -> list[list[tuple[int, int, int, int]]]:
+    """Return, for each layer up to this one, down and across: window, stride, zeros before the input, size of the input.
 
     A dense or RBF layer reads the whole feature maps, as a window of their size would.
     """
     target = architecture[layer_name]
-    fields, sides = [ReceptiveField(1, 1)] * 2, architecture.input_shape[:2]
+    found, sides = [], architecture.input_shape[:2]
     for layer, inputs, outputs in walk(architecture):
         match layer:
             case Conv() | Pool() | Subsample():
-                steps = zip(
-                    *window(layer), zero_padding(layer, inputs), strict=True
-                )
-                fields = [
-                    extend(field, size, stride, before)
-                    for field, (size, stride, (before, _)) in zip(
-                        fields, steps, strict=True
-                    )
-                ]
+                margins = zero_padding(layer, inputs)
+                steps = zip(*window(layer), margins, inputs[:2], strict=True)
+                found.append([(k, s, p, side) for k, s, (p, _), side in steps])
                 sides = outputs[0], outputs[1]
             case Dense() | RBF():
-                fields = [extend(*one) for one in zip(fields, sides, strict=True)]
+                found.append([(side, 1, 0, side) for side in sides])
                 sides = 1, 1
             case Flatten() | Dropout():
                 pass
@@ -352,7 +359,16 @@ def _fields(
                 assert_never(layer)
         if layer == target:
             break
-    return fields[0], fields[1]
+    return found
+
+
+def _fields(architecture: Architecture, layer_name: str) -> list[ReceptiveField]:
+    """Return the receptive fields of the layer's first unit, down and across."""
+    fields = [ReceptiveField(1, 1)] * 2
+    for steps in _windows(architecture, layer_name):
+        both = zip(fields, steps, strict=True)
+        fields = [extend(field, k, s, p) for field, (k, s, p, _) in both]
+    return fields
 
 
 def receptive_field(architecture: Architecture, layer_name: str) -> Pair:
@@ -379,15 +395,26 @@ def receptive_window(
 
     Raises:
         KeyError: no layer of that name.
+        ValueError: no unit of the layer at that row or column.
 
     >>> from lenet5lib.spec import LENET5
     >>> receptive_window(LENET5, "C3", row=5, column=0)
     (slice(8, 22, None), slice(-2, 12, None))
     """
-    down, across = _fields(architecture, layer_name)
-    top = down.start + row * down.jump
-    left = across.start + column * across.jump
-    return slice(top, top + down.size), slice(left, left + across.size)
+    target = architecture[layer_name]
+    shape = next(out for layer, _, out in walk(architecture) if layer == target)
+    sides, slices = shape[:2] if len(shape) == 3 else (1, 1), []
+    for axis, field in enumerate(_fields(architecture, layer_name)):
+        what = f"{('row', 'column')[axis]} of a unit of {layer_name}"
+        last = unit = require_int(what, (row, column)[axis], 0, sides[axis] - 1)
+        start = field.start + unit * field.jump
+        # What a layer drops at the far edge is not seen, even if a later one pads there.
+        for steps in reversed(_windows(architecture, layer_name)):
+            k, s, p, side = steps[axis]
+            last = min(last * s - p + k - 1, side - 1)
+        whole = last + 1 == architecture.input_shape[axis]
+        slices.append(slice(start, start + field.size if whole else last + 1))
+    return slices[0], slices[1]
 
 
 class LayerRow(NamedTuple):

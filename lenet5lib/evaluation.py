@@ -6,17 +6,19 @@ introduces it; chapters 10, 13 and 14 compare recorded runs with it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from lenet5lib import records
-from lenet5lib._checks import require_int
-from lenet5lib.data.formats import CLASSES, Digits
+from lenet5lib._checks import require_int, require_number
+from lenet5lib.data.formats import Digits, as_labels, require_classes, require_ink
 from lenet5lib.loops.network import Network
 from lenet5lib.records import TEST_METRICS, Record, RecordError
 from lenet5lib.training import augment
@@ -29,10 +31,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A network's `probabilities` (n, 10) for some images, and the images' `labels` (n,)."""
+    """A network's `probabilities` (n, classes) for some images, the images' `labels` (n,), and the classes' names, if any.
+
+    Raises:
+        ValueError: no images, numbers that are no probabilities, not a label for each image, a label beyond the classes, or
+            not a name for each class.
+    """
 
     probabilities: np.ndarray
     labels: np.ndarray
+    class_names: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        shape, found = np.shape(self.probabilities), np.asarray(self.probabilities)
+        least, most = (found.min(), found.max()) if found.size else (np.nan, np.nan)
+        if len(shape) != 2 or not (least >= -1e-3 and most <= 1 + 1e-3):
+            raise ValueError(
+                f"probabilities have shape {shape}, {least:g} to {most:g}; expected "
+                "(n, classes), 0 to 1. Give what evaluation.predict returns."
+            )
+        labels = as_labels(self.labels, len(found), "labels")
+        require_classes(labels, shape[1], "the network")
+        if self.class_names is not None:
+            names = tuple(str(name) for name in self.class_names)
+            object.__setattr__(self, "class_names", names)
+            if len(names) != shape[1]:
+                raise ValueError(
+                    f"class_names are {len(names)}; expected {shape[1]}, one for each "
+                    "class of the network. Name each class."
+                )
+        object.__setattr__(self, "probabilities", found)
+        object.__setattr__(self, "labels", labels)
 
     @cached_property
     def predictions(self) -> np.ndarray:
@@ -60,28 +89,44 @@ class Evaluation:
 
     def confusion(self) -> pd.DataFrame:
         """Return the confusion matrix: a row for each label, a column for each prediction, counts in the cells."""
-        counts = np.zeros((CLASSES, CLASSES), int)
+        num_classes = self.probabilities.shape[1]
+        counts = np.zeros((num_classes, num_classes), int)
         np.add.at(counts, (self.labels, self.predictions), 1)
-        classes = pd.RangeIndex(CLASSES)
+        classes = pd.Index(self.class_names or range(num_classes))
         return pd.DataFrame(
             counts, classes.rename("label"), classes.rename("prediction")
         )
 
     def confused_pairs(self, count: int) -> pd.DataFrame:
         """Return the `count` most frequent pairs of `label` and wrong `prediction`, with the `count` of each."""
-        errors = self.confusion().to_numpy() * (1 - np.eye(CLASSES, dtype=int))
+        confusion = self.confusion()
+        names = confusion.index.to_numpy()
+        errors = confusion.to_numpy() * (1 - np.eye(len(names), dtype=int))
         order = np.argsort(-errors, axis=None, kind="stable")
         # Pairs that never occur are left out, however many are asked for.
+        count = require_int("count", count, minimum=0)
         order = order[: min(count, np.count_nonzero(errors))]
         labels, predictions = np.unravel_index(order, errors.shape)
         counts = errors[labels, predictions]
-        return pd.DataFrame(
-            {"label": labels, "prediction": predictions, "count": counts}
-        )
+        pairs = {"label": names[labels], "prediction": names[predictions]}
+        return pd.DataFrame(pairs | {"count": counts})
+
+    def error_by_class(self) -> pd.DataFrame:
+        """Return for each label its `images` and `errors`, the `error` as a share 0–1, and its interval, `low` to `high`."""
+        matrix = self.confusion()
+        images = matrix.sum(axis=1)
+        table = pd.DataFrame({"images": images, "errors": images - np.diag(matrix)})
+        table["error"] = table["errors"] / images
+        table[["low", "high"]] = [
+            error_interval(errors, count) if count else (0.0, 1.0)
+            for errors, count in zip(table["errors"], images, strict=True)
+        ]
+        return table
 
     def hardest(self, count: int) -> np.ndarray:
         """Return the positions of the `count` images whose label got the lowest probability, lowest first."""
         of_label = self.probabilities[np.arange(self.count), self.labels]
+        count = require_int("count", count, minimum=0)
         return np.argsort(of_label, kind="stable")[:count]
 
     def __str__(self) -> str:
@@ -122,11 +167,14 @@ def evaluate(
         distortion: of the copies, as in training.
 
     Raises:
-        ValueError: several views without a distortion, or a number of views that is not positive.
+        ValueError: several views without a distortion, a number of views that is not positive, or images that
+            `data.formats.require_ink` refuses.
     """
     require_int("views", views)
+    require_ink(digits.images, "the images")
+    known = digits.labels, digits.class_names
     if views == 1:
-        return Evaluation(predict(model, digits.images), digits.labels)
+        return Evaluation(predict(model, digits.images), *known)
     if distortion is None:
         raise ValueError(
             f"views is {views} and distortion is None; expected a distortion, since "
@@ -136,7 +184,7 @@ def evaluate(
         predict(model, augment.distort(digits.images, distortion, 0, view))
         for view in range(1, views + 1)
     ]
-    return Evaluation(np.mean(of_views, axis=0), digits.labels)
+    return Evaluation(np.mean(of_views, axis=0), *known)
 
 
 def error_interval(
@@ -148,9 +196,9 @@ def error_interval(
         (low, high), 0–1: the error rates under which the count seen would not be surprising.
 
     Raises:
-        ValueError: `errors` is not between 0 and `count`, or `count` is 0.
+        ValueError: `errors` is not between 0 and `count`, `count` is 0, or `confidence` is not between 0 and 1.
 
-    Source: Wilson 1927; chapter 8.
+    Source: Wilson 1927; chapter 8, equation (8.3).
 
     >>> [round(100 * end, 2) for end in error_interval(100, 10_000)]
     [0.82, 1.21]
@@ -160,11 +208,17 @@ def error_interval(
             f"errors is {errors} of {count}; expected 0 to the count, and a count "
             "above 0. Check the order."
         )
-    from scipy.stats import binomtest  # It takes long to load.
-
-    result = binomtest(int(errors), int(count))
-    interval = result.proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
+    require_number("confidence", confidence, above=0.0, below=1.0)
+    errors, d = (
+        require_int("errors", errors, minimum=0),
+        require_int("count", count),
+    )
+    z, seen = NormalDist().inv_cdf((1 + confidence) / 2), errors / d
+    middle = seen + z**2 / (2 * d)
+    half = z * math.sqrt(seen * (1 - seen) / d + (z / (2 * d)) ** 2)
+    low, high = (x / (1 + z**2 / d) for x in (middle - half, middle + half))
+    # Rounding would put an end beyond 0 or 1, or on the wrong side of the error seen.
+    return max(min(low, seen), 0.0), min(max(high, seen), 1.0)
 
 
 def mean_interval(
@@ -176,7 +230,7 @@ def mean_interval(
         (low, high), in the unit of the values.
 
     Raises:
-        ValueError: fewer than two values, whose spread is unknown.
+        ValueError: fewer than two values, whose spread is unknown, or `confidence` is not between 0 and 1.
 
     Source: Student 1908; chapter 10.
 
@@ -184,11 +238,12 @@ def mean_interval(
     [0.752, 1.248]
     """
     values = np.asarray(values, float)
-    if len(values) < 2:
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(
-            f"{len(values)} values; expected 2 or more, since the spread of one is "
-            "unknown. Train with more seeds."
+            f"{values.size} values; expected 2 or more finite numbers, since the spread of "
+            "one is unknown. Train with more seeds."
         )
+    require_number("confidence", confidence, above=0.0, below=1.0)
     from scipy import stats  # It takes long to load.
 
     half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
@@ -210,9 +265,14 @@ def selection_bias(
 
     Returns:
         The mean, over the trials, of the lowest error seen, 0–1; with one candidate about `error` itself.
+
+    Raises:
+        ValueError: an error that is no share, or another number that is not a positive whole one.
     """
+    require_number("error", error, maximum=1.0)
+    size = require_int("trials", trials), require_int("candidates", candidates)
     rng = np.random.default_rng(0)
-    errors = rng.binomial(count, error, size=(trials, candidates))
+    errors = rng.binomial(require_int("count", count), error, size)
     return float(errors.min(axis=1).mean() / count)
 
 
@@ -340,7 +400,7 @@ def paired_bootstrap(
         (low, high), as shares of the images; below 0 is better than before.
 
     Raises:
-        ValueError: arrays of different numbers of images, or not of this shape.
+        ValueError: arrays of different numbers of images, or not of this shape, or `confidence` is not between 0 and 1.
 
     Source: Efron 1979; chapter 14.
 
@@ -349,6 +409,7 @@ def paired_bootstrap(
     (-1.0, -1.0)
     """
     _require_same_images(before, after, "(networks, images)", 2)
+    require_number("confidence", confidence, above=0.0, below=1.0)
     # Images with the same change are interchangeable: it is enough to draw how many of each.
     changes, counts = np.unique(
         after.mean(axis=0) - before.mean(axis=0), return_counts=True
@@ -419,10 +480,10 @@ def _require_same_images(
     before: np.ndarray, after: np.ndarray, shape: str, axes: int
 ) -> None:
     """Raise ValueError unless two arrays have this number of axes and the same number of images."""
-    fits = before.ndim == after.ndim == axes
+    fits = before.ndim == after.ndim == axes and before.dtype == after.dtype == bool
     if not fits or before.shape[-1] != after.shape[-1]:
         raise ValueError(
-            f"the misclassified images have shapes {before.shape} and {after.shape}; "
-            f"expected {shape}, the same images in both. Test both networks on the "
-            "same images."
+            f"the misclassified images have shapes {before.shape} and {after.shape}, of "
+            f"{before.dtype} and {after.dtype}; expected bool {shape}, the same images in "
+            "both. Test both networks on the same images."
         )

@@ -116,7 +116,7 @@ def locked(folder: Path) -> Iterator[bool]:
         LockedError: another process holds the lock.
     """
     path = folder / LOCK
-    lock = FileLock(path)
+    lock, own = FileLock(path), None
     with contextlib.suppress(OSError, NotImplementedError):
         try:
             lock.acquire(timeout=0)
@@ -133,7 +133,7 @@ def locked(folder: Path) -> Iterator[bool]:
     finally:
         with contextlib.suppress(OSError):
             # The folder may have been moved, and another process have taken its place.
-            if lock.is_locked and os.path.samestat(own, path.stat()):
+            if lock.is_locked and own and os.path.samestat(own, path.stat()):
                 path.unlink()
         lock.release()
 

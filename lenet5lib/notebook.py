@@ -11,6 +11,7 @@ import inspect
 import logging
 import os
 import platform
+import re
 import sys
 import textwrap
 import warnings
@@ -51,6 +52,8 @@ def environment() -> str:
             import keras
             import tensorflow as tf
 
+            from lenet5lib import _keras  # noqa: F401  # Checks Keras's settings.
+
             device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     except ModuleNotFoundError as error:
         return (
@@ -84,7 +87,8 @@ def _without_stderr() -> Iterator[None]:
 def keep_on_drive(folder: str = "lenet5-runs") -> None:
     """Keep the runs of a notebook in Colab in a folder of the reader's Google Drive, which outlives the machine.
 
-    Colab asks for permission. An interrupted run continues from there when the notebook is run again.
+    Colab asks for permission. An interrupted run continues from there when the notebook is run again. Drive is written with
+    a delay: `google.colab.drive.flush_and_unmount()` waits for it, before the machine is stopped.
 
     Raises:
         ValueError: this is not Colab.
@@ -166,8 +170,17 @@ def summary_text(model: Any) -> str:
 
 
 def run_dir(name: str) -> Path:
-    """Return the folder for a chapter's run: `runs/name` beside the chapter, or `name` in the folder LENET5_RUNS."""
-    return Path(os.environ.get("LENET5_RUNS", "runs")) / name
+    """Return the folder for a chapter's run: `runs/name` beside the chapter, or `name` in the folder LENET5_RUNS.
+
+    If the chapter has loaded other data than MNIST, its runs are in a folder of that data: `runs/stand-in/name`.
+    """
+    from lenet5lib.data import mnist
+
+    folder = Path(os.environ.get("LENET5_RUNS", "runs"))
+    if mnist.loaded_name != "MNIST":
+        short = mnist.loaded_name.partition(" (")[0]
+        folder /= re.sub(r"[^\w.-]+", " ", short).strip(" .") or "data"
+    return folder / name
 
 
 def layer_table(architecture: Architecture) -> pd.DataFrame:

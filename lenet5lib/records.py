@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lenet5lib._checks import to_plain
+from lenet5lib._checks import make, to_plain
 from lenet5lib.spec import ARCHITECTURES, Architecture, Pool
 from lenet5lib.training.recipe import Recipe
 
@@ -73,12 +73,12 @@ class Config:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
         """Build the configuration that `to_dict` wrote."""
-        return cls(
-            Architecture.from_dict(values["architecture"]),
-            Recipe.from_dict(values["recipe"]),
-            values["seed"],
-            DataInfo(**values["data"]),
-        )
+        made = {
+            "architecture": Architecture.from_dict(values["architecture"]),
+            "recipe": Recipe.from_dict(values["recipe"]),
+            "data": make(DataInfo, values["data"]),
+        }
+        return make(cls, values | made)
 
 
 @dataclass
@@ -129,6 +129,12 @@ class Record:
         kind = "last" if self.config.data.train_on_all else "best"
         return f"{kind}.weights.h5"
 
+    @property
+    def best_name(self) -> str:
+        """What the best weights are: the best of all epochs, or of those since better weights were lost."""
+        lost = self.best["val_loss"] > min(self.column("val_loss"))
+        return "best on validation" + " since better weights were lost" * lost
+
     def column(self, metric: str) -> list[float]:
         """Return one metric, a value for each epoch."""
         return [epoch[metric] for epoch in self.epochs]
@@ -144,14 +150,14 @@ class Record:
         """Return what a checkpoint with this record holds, in words: which network, trained on what, which epoch."""
         data, recipe = self.config.data, self.config.recipe
         held_out = "none" if data.train_on_all else f"{data.num_validation:,}"
-        weights = "EMA weights" if recipe.ema_decay else "weights"
+        weights = "averaged weights (EMA)" if recipe.ema_decay else "weights"
         epoch = len(self.epochs)
         if self.unfinished_epoch:
             which = "and part of the next"
         elif data.train_on_all or self.best["epoch"] != epoch:
             which = "the last"
         else:
-            which = "the best on validation"
+            which = f"the {self.best_name}"
         return (
             f"{title(self.config.architecture)}. Trained on {data.dataset_name} "
             f"({data.num_train:,} images, {held_out} held out) with seed "
@@ -163,9 +169,9 @@ class Record:
         values = asdict(self) | {"config": self.config.to_dict()}
         parts = []
         for name, value in {"format": FORMAT, **values}.items():
-            text = json.dumps(value, ensure_ascii=False)
+            text = _json(value)
             if isinstance(value, list) and value:
-                lines = [json.dumps(entry, ensure_ascii=False) for entry in value]
+                lines = [_json(entry) for entry in value]
                 text = "[\n  " + ",\n  ".join(lines) + "\n ]"
             parts.append(f' "{name}": {text}')
         return "{\n" + ",\n".join(parts) + "\n}\n"
@@ -178,19 +184,30 @@ class Record:
             RecordError: not JSON, or not a record of this format.
         """
         try:
-            values = json.loads(text)
+            values = json.loads(text, parse_constant=_no_number)
             if (found := values.pop("format")) != FORMAT:
                 raise ValueError(f"format {found}")
             values["config"] = Config.from_dict(values["config"])
-            record = cls(**values)
+            record = make(cls, values)
             _ = record.resume_points, record.best["val_loss"]
             _ = [record.column(name) for name in ("epoch", *record.metrics)]
             return record
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RecordError(
-                f"{shown} is not a run's record of format {FORMAT} ({error}). "
-                "Restore it, or name another run's folder."
+                f"{shown} is not a run's record of format {FORMAT}: {str(error).rstrip('.')}. "
+                "Restore it, name another run's folder, or use the version that wrote "
+                "it."
             ) from None
+
+
+def _json(value: Any) -> str:
+    """Return a value as JSON that every reader takes: without NaN and infinity, which are no numbers there."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _no_number(constant: str) -> None:
+    """Refuse a constant that only Python's JSON has."""
+    raise ValueError(f"it holds {constant}, which is no number: training diverged")
 
 
 def read(run_dir: str | Path) -> Record:

@@ -10,15 +10,22 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, assert_never, get_args
 
+from lenet5lib import _checks
 from lenet5lib._checks import (
+    ONE,
     from_plain,
     is_number,
+    make,
+    put,
     require_choice,
     require_int,
+    require_name,
     require_number,
     require_pair,
+    require_table,
     to_plain,
 )
 
@@ -41,35 +48,22 @@ def pair(value: int | Pair) -> Pair:
     return value, value
 
 
-def require_table(what: str, table: Any, filters: int) -> Table:
-    """Return a connection table as tuples, else raise ValueError naming `what`.
+class Checked(_checks.Checked):
+    """A layer, whose values become Python's own numbers; `CHECKS` names a check for each field of any kind of layer."""
 
-    Only `arithmetic`, which knows the input, can say whether its channels exist and whether all of them are read.
-    """
-    rows = table if isinstance(table, tuple | list) else (table,)
-    if not all(isinstance(row, tuple | list) for row in rows):
-        raise ValueError(
-            f"{what} is {table!r}; expected one row of input channels for each filter. "
-            "Write it as tuples of whole numbers."
-        )
-    if len(rows) != filters:
-        raise ValueError(
-            f"{what} has {len(rows)} rows; expected {filters}, one for each filter. Add "
-            "or remove rows."
-        )
-    for number, row in enumerate(rows):
-        for channel in row:
-            require_int(f"an input channel in row {number} of {what}", channel, 0)
-        if not row or len(set(row)) < len(row):
-            raise ValueError(
-                f"row {number} of {what} is {row!r}; expected at least one input channel, "
-                "and each only once. Correct the row."
-            )
-    return tuple(tuple(row) for row in rows)
+    CHECKS: ClassVar = {
+        "name": require_name,
+        **dict.fromkeys(("filters", "units"), require_int),
+        **dict.fromkeys(("kernel_size", "size", "stride"), require_pair),
+        "padding": partial(require_choice, choices=PADDINGS),
+        "activation": partial(require_choice, choices=ACTIVATIONS),
+        "mode": partial(require_choice, choices=POOL_MODES),
+        "rate": partial(require_number, below=ONE),
+    }
 
 
 @dataclass(frozen=True)
-class Conv:
+class Conv(Checked):
     """A convolution: `filters` kernels of `kernel_size` over all input channels, a bias each, then the activation.
 
     A `table` lists for each filter the input channels that it reads, numbered from 0. Then there is one kernel for each
@@ -86,19 +80,15 @@ class Conv:
     kind: ClassVar[str] = "convolution"
 
     def __post_init__(self) -> None:
-        require_int(f"filters of {self.name}", self.filters)
-        require_pair(f"kernel_size of {self.name}", self.kernel_size)
-        require_pair(f"stride of {self.name}", self.stride)
-        require_choice(f"padding of {self.name}", self.padding, PADDINGS)
-        require_choice(f"activation of {self.name}", self.activation, ACTIVATIONS)
+        super().__post_init__()
         if self.table is not None:
             what = f"the table of {self.name}"
             table = require_table(what, self.table, self.filters)
-            object.__setattr__(self, "table", table)
+            put(self, table=table)
 
 
 @dataclass(frozen=True)
-class Pool:
+class Pool(Checked):
     """Average or max pooling over windows of `size`; the default of `stride` is the size."""
 
     name: str
@@ -108,13 +98,6 @@ class Pool:
     padding: str = "valid"
     kind: ClassVar[str] = "pooling"
 
-    def __post_init__(self) -> None:
-        require_choice(f"mode of {self.name}", self.mode, POOL_MODES)
-        require_pair(f"size of {self.name}", self.size)
-        if self.stride is not None:
-            require_pair(f"stride of {self.name}", self.stride)
-        require_choice(f"padding of {self.name}", self.padding, PADDINGS)
-
     @property
     def step(self) -> Pair:
         """The stride in force, as (height, width)."""
@@ -122,7 +105,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Subsample:
+class Subsample(Checked):
     """Trainable subsampling: the sum of each window, times a coefficient, plus a bias; then the activation.
 
     Each channel has one coefficient and one bias. Windows of `size` do not overlap; rows and columns beyond the last whole
@@ -135,10 +118,6 @@ class Subsample:
     kind: ClassVar[str] = "subsampling"
     padding: ClassVar[str] = "valid"
 
-    def __post_init__(self) -> None:
-        require_pair(f"size of {self.name}", self.size)
-        require_choice(f"activation of {self.name}", self.activation, ACTIVATIONS)
-
     @property
     def step(self) -> Pair:
         """The stride, which is the size, as (height, width)."""
@@ -146,7 +125,7 @@ class Subsample:
 
 
 @dataclass(frozen=True)
-class Flatten:
+class Flatten(Checked):
     """Reshape feature maps of (height, width, channels) into one vector."""
 
     name: str = "Flatten"
@@ -154,7 +133,7 @@ class Flatten:
 
 
 @dataclass(frozen=True)
-class Dense:
+class Dense(Checked):
     """A dense (fully connected) layer: each unit reads every input, adds a bias, then the activation."""
 
     name: str
@@ -162,33 +141,23 @@ class Dense:
     activation: str = "linear"
     kind: ClassVar[str] = "dense"
 
-    def __post_init__(self) -> None:
-        require_int(f"units of {self.name}", self.units)
-        require_choice(f"activation of {self.name}", self.activation, ACTIVATIONS)
-
 
 @dataclass(frozen=True)
-class RBF:
+class RBF(Checked):
     """Output units that each compute the squared distance of their input from a fixed code; none of it is trained."""
 
     name: str
     units: int = 10
     kind: ClassVar[str] = "rbf"
 
-    def __post_init__(self) -> None:
-        require_int(f"units of {self.name}", self.units)
-
 
 @dataclass(frozen=True)
-class Dropout:
+class Dropout(Checked):
     """While training, set each value to 0 with probability `rate` and divide the others by 1 − rate; else do nothing."""
 
     name: str
     rate: float
     kind: ClassVar[str] = "dropout"
-
-    def __post_init__(self) -> None:
-        require_number(f"rate of {self.name}", self.rate, below=1)
 
 
 Layer = Conv | Pool | Subsample | Flatten | Dense | RBF | Dropout
@@ -199,8 +168,9 @@ PIXELS = (0.0, 1.0)
 """The values that background and ink become unless an architecture says otherwise."""
 
 
-def require_pixel_range(pair: Any) -> None:
-    """Raise ValueError unless a pair is two finite numbers, the value of background and a larger one of ink."""
+def require_pixel_range(pair: Any) -> tuple[float, float]:
+    """Return a pair of finite numbers, the value of background and a larger one of ink."""
+    pair = pair.tolist() if hasattr(pair, "tolist") else pair
     if (
         not isinstance(pair, (tuple, list))
         or len(pair) != 2
@@ -211,6 +181,7 @@ def require_pixel_range(pair: Any) -> None:
             f"pixel_range is {pair!r}; expected the value of background and a larger "
             f"one of ink. The usual range is {PIXELS}."
         )
+    return float(pair[0]), float(pair[1])
 
 
 def require_layer(layer: Any) -> None:
@@ -240,19 +211,23 @@ class Architecture:
     pixel_range: tuple[float, float] = PIXELS
 
     def __post_init__(self) -> None:
-        if (
-            not isinstance(self.input_shape, (tuple, list))
-            or len(self.input_shape) != 3
-        ):
+        shape = self.input_shape
+        if not isinstance(shape, (tuple, list)) or len(shape) != 3:
             raise ValueError(
-                f"input_shape is {self.input_shape!r}; expected (height, width, "
-                "channels). A greyscale image has 1 channel."
+                f"input_shape is {shape!r}; expected (height, width, channels). A "
+                "greyscale image has 1 channel."
             )
-        for size in self.input_shape:
-            require_int("input_shape", size)
-        require_pixel_range(self.pixel_range)
+        sizes = tuple(require_int("input_shape", size) for size in shape)
+        range_ = require_pixel_range(self.pixel_range)
+        put(self, input_shape=sizes, pixel_range=range_, layers=tuple(self.layers))
         for layer in self.layers:
             require_layer(layer)
+        if not self.layers:
+            raise ValueError(
+                f"{self.name} has no layers; expected some. List them."
+            )
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name is {self.name!r}; expected a text. Give one.")
         names = [layer.name for layer in self.layers]
         for name in names:
             if names.count(name) > 1:
@@ -298,9 +273,10 @@ class Architecture:
         True
 
         Raises:
-            ValueError: a layer of unknown kind.
+            ValueError: a layer of unknown kind, or a field that this version does not know.
         """
-        return cls(**{key: from_plain(one, KINDS) for key, one in values.items()})
+        plain = {key: from_plain(one, KINDS) for key, one in values.items()}
+        return make(cls, plain)
 
 
 def activation_of(layer: Layer) -> str:

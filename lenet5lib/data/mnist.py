@@ -7,6 +7,7 @@ name travels with the arrays into every record and caption. Chapter 1 is about t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import os
 import threading
@@ -15,8 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from lenet5lib import files
-from lenet5lib.data.formats import DataError, checksum, parse_npz, read_npz
+from lenet5lib._checks import say
+from lenet5lib.data.formats import DataError, checksum
+from lenet5lib.data.readers import make_dataset, parse, read_dataset
 from lenet5lib.data.splits import Dataset
 from lenet5lib.data.standin import stand_in
 
@@ -27,6 +32,15 @@ SOCKET_SECONDS = 10
 """How long a download waits for a connection, or for the next bytes."""
 DOWNLOAD_SECONDS = 60
 """How long a download may take as a whole: 11 MB."""
+loaded_name = "MNIST"
+"""The name of the data that `load_digits` returned last; a chapter's runs on other data than MNIST are kept apart."""
+BAR: dict[str, Any] = {
+    "unit": "B",
+    "unit_scale": True,
+    "leave": False,
+    "disable": None,
+}
+"""How tqdm shows the progress: only in a terminal, and gone afterwards."""
 
 # fmt: off
 MNIST_FACTS: dict[str, Any] = {
@@ -50,14 +64,14 @@ MNIST_LABEL_ERRORS = (
 
 
 def load_digits(
-    source: str | Path = "auto", report: Callable[[str], object] | None = print
+    source: str | Path = "auto", report: Callable[[str], object] | None = say
 ) -> Dataset:
     """Load the data and report in one line which they are.
 
     Args:
         source: "auto" tries in order the file that the environment variable LENET5_MNIST names, the file that Keras
             keeps, a download of MNIST, and the stand-in. "stand-in" takes the stand-in. Anything else is the path of
-            an `.npz` file with Keras's four arrays. LENET5_MNIST may hold "stand-in" too.
+            a file or a folder, see `read`. LENET5_MNIST may hold "stand-in" too.
         report: receives the line; None for silence.
 
     Returns:
@@ -66,72 +80,103 @@ def load_digits(
     Raises:
         DataError: a file that was named cannot be used. A named file never falls through to other data.
     """
+    global loaded_name
     named = os.environ.get("LENET5_MNIST") if source == "auto" else source
-    if named == "stand-in":
+    reason = ""
+    if str(named) == "stand-in":
         dataset = stand_in()
     elif named:
-        dataset = read(Path(named))
+        dataset = read(named)
+    elif kept := _kept_by_keras():
+        dataset = kept
     else:
-        dataset = _kept_by_keras() or _download() or stand_in()
+        try:
+            dataset = _download()
+        except DataError as error:
+            dataset, reason = stand_in(), f" {error}"
+    loaded_name = dataset.dataset_name
     if report is not None:
         report(
             f"Data: {dataset.dataset_name}; {len(dataset.train):,} training and "
-            f"{len(dataset.test):,} test images."
+            f"{len(dataset.test):,} test images.{reason}"
         )
     return dataset
 
 
-def read(path: Path) -> Dataset:
-    """Read an `.npz` file of Keras's four arrays: x_train, y_train, x_test, y_test.
+def read(path: str | Path) -> Dataset:
+    """Read images and labels from a file or a folder; what it is, its contents tell.
+
+    `.npz` with Keras's four arrays x_train, y_train, x_test, y_test. IDX files, gzipped or not, as MNIST, Fashion-MNIST,
+    KMNIST and EMNIST are distributed: their folder, or one of the four. CSV with a label and 784 pixels in each row: a
+    folder with a training and a test file, or one file, a seventh of which is then held out for testing.
 
     Raises:
-        DataError: no such file, not a complete `.npz` file, an array missing, or an array of a different type, shape or
-            range.
+        DataError: nothing there, a different or damaged format, something missing, or arrays that `Digits` or `Dataset`
+            refuses.
     """
-    train, test = read_npz(path)
-    known = checksum(train, test) == CHECKSUM
-    return Dataset(train, test, "MNIST" if known else f"the file {path.name}")
+    dataset = read_dataset(Path(path))
+    if checksum(dataset.train, dataset.test) == CHECKSUM:
+        return dataclasses.replace(dataset, dataset_name="MNIST")
+    return dataset
 
 
 def _keras_path() -> Path:
-    """Return the path at which Keras keeps its copy of MNIST."""
+    """Return the path at which Keras keeps its copy of MNIST.
+
+    Raises:
+        RuntimeError: the user has no home folder.
+    """
     home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
     return Path(home) / "datasets" / "mnist.npz"
 
 
 def _kept_by_keras() -> Dataset | None:
     """Return MNIST from Keras's copy, or None if there is no complete one."""
-    with contextlib.suppress(DataError):
+    with contextlib.suppress(DataError, RuntimeError):
         dataset = read(_keras_path())
         return dataset if dataset.dataset_name == "MNIST" else None
     return None
 
 
-def _download() -> Dataset | None:
-    """Download MNIST and keep it where Keras would; None without an internet connection, too late, or not MNIST."""
-    fetched: list[bytes] = []
+def _download() -> Dataset:
+    """Download MNIST and keep it where Keras would.
+
+    Raises:
+        DataError: no internet connection, too late, or not MNIST; the text says why.
+    """
+    found: list[bytes | str] = []
+    given_up = threading.Event()
     # The time-out of a socket begins again with every byte; a thread can be left waiting.
-    thread = threading.Thread(target=_fetch, args=(fetched,), daemon=True)
+    thread = threading.Thread(target=_fetch, args=(found, given_up), daemon=True)
     thread.start()
     thread.join(DOWNLOAD_SECONDS)
-    if not fetched:
-        return None
+    given_up.set()
+    contents = found[0] if found else f"timed out after {DOWNLOAD_SECONDS} s"
+    if isinstance(contents, bytes):
+        with contextlib.suppress(DataError):
+            dataset = make_dataset(parse(contents, "the download"), "MNIST")
+            if checksum(dataset.train, dataset.test) == CHECKSUM:
+                with contextlib.suppress(OSError, RuntimeError):
+                    _keras_path().parent.mkdir(parents=True, exist_ok=True)
+                    files.write(_keras_path(), contents)
+                return dataset
+        contents = f"the {len(contents):,} bytes that came are not MNIST"
+    raise DataError(
+        f"MNIST could not be downloaded ({contents}); set LENET5_MNIST to its file."
+    )
+
+
+def _fetch(found: list[bytes | str], given_up: threading.Event) -> None:
+    """Append the contents of `URL`, or the reason why they cannot be had; a terminal shows the progress."""
+    parts = []
     try:
-        train, test = parse_npz(fetched[0], "the download")
-    except DataError:
-        return None
-    if checksum(train, test) != CHECKSUM:
-        return None
-    with contextlib.suppress(OSError):  # Else it is downloaded again next time.
-        _keras_path().parent.mkdir(parents=True, exist_ok=True)
-        files.write(_keras_path(), fetched[0])
-    return Dataset(train, test, "MNIST")
-
-
-def _fetch(fetched: list[bytes]) -> None:
-    """Append the contents of `URL`, if they can be had."""
-    with (
-        contextlib.suppress(OSError, http.client.HTTPException),
-        urllib.request.urlopen(URL, timeout=SOCKET_SECONDS) as response,
-    ):
-        fetched.append(response.read())
+        with urllib.request.urlopen(URL, timeout=SOCKET_SECONDS) as response:
+            size = getattr(response, "length", None)
+            with tqdm(desc="MNIST", total=size, **BAR) as bar:
+                while not given_up.is_set() and (part := response.read(2**16)):
+                    parts.append(part)
+                    bar.update(len(part))
+        found.append(b"".join(parts))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = f"{error}".removeprefix("<urlopen error ").removesuffix(">")
+        found.append(" ".join(reason.split()) or type(error).__name__)

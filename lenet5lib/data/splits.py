@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lenet5lib.data.formats import DataError, Digits
+from lenet5lib._checks import require_int
+from lenet5lib.data.formats import CLASSES, DataError, Digits, require_ink
 
 PARTS = 12
 """The training set is divided into this number of parts, and one is held out for validation."""
@@ -15,16 +16,27 @@ PARTS = 12
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training set and a test set, and their name, which every record and caption repeats."""
+    """A training set and a test set, and their name, which every record and caption repeats.
+
+    Raises:
+        DataError: images that `require_ink` refuses, or classes that are numbered from 1.
+    """
 
     train: Digits
     test: Digits
     dataset_name: str
 
+    def __post_init__(self) -> None:
+        _require_fit(self)
+
 
 @dataclass(frozen=True)
 class Splits:
-    """Training, validation and test set; with `train_on_all` the validation examples are trained on too."""
+    """Training, validation and test set; with `train_on_all` the validation examples are trained on too.
+
+    Raises:
+        DataError: as `Dataset`.
+    """
 
     train: Digits
     validation: Digits
@@ -32,13 +44,42 @@ class Splits:
     dataset_name: str
     train_on_all: bool = False
 
+    def __post_init__(self) -> None:
+        _require_fit(self)
+
     def limit(self, train: int, validation: int) -> Splits:
-        """Return a copy with only the first `train` training and `validation` validation examples; its name says so."""
+        """Return a copy with at most the first `train` training and `validation` validation examples; its name says so.
+
+        Raises:
+            ValueError: a limit that is not a whole number of 1 or more.
+        """
+        train = min(require_int("train", train), len(self.train))
+        validation = min(
+            require_int("validation", validation), len(self.validation)
+        )
+        if (train, validation) == (len(self.train), len(self.validation)):
+            return self
         return dataclasses.replace(
             self,
             train=self.train.select(slice(train)),
             validation=self.validation.select(slice(validation)),
             dataset_name=f"the first {train:,} training images of {self.dataset_name}",
+        )
+
+
+def _require_fit(sets: Dataset | Splits) -> None:
+    """Raise DataError unless the images are what a network can be trained on, and the classes are numbered from 0."""
+    object.__setattr__(sets, "dataset_name", str(sets.dataset_name))  # A path, say.
+    parts = {
+        name: one for name, one in vars(sets).items() if isinstance(one, Digits)
+    }
+    for name, digits in parts.items():
+        require_ink(digits.images, f"{sets.dataset_name}, {name} images")
+    labels = np.unique(np.concatenate([digits.labels for digits in parts.values()]))
+    if labels[0] == 1 and len(labels) == labels[-1] >= CLASSES:
+        raise DataError(
+            f"{sets.dataset_name}: labels from 1 to {labels[-1]}; expected 0 to "
+            f"{labels[-1] - 1}. Number the classes from 0: labels - 1."
         )
 
 
@@ -59,8 +100,9 @@ def stratified_split(
     (110, 10, 10)
     """
     order = np.random.default_rng(0).permutation(len(labels))
-    # Shuffled within each class; then every twelfth position takes from each class in proportion.
+    # Sorted by class; a stable sort keeps the shuffled order within each class.
     by_class = order[np.argsort(labels[order], kind="stable")]
+    # From every group of so many neighbours the one in its middle, so each class in proportion.
     held = by_class[parts // 2 :: parts][: len(labels) // parts]
     return np.setdiff1d(order, held), np.sort(held)
 

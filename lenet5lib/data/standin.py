@@ -7,13 +7,16 @@ MNIST, so an error rate on them says nothing about MNIST: their name travels wit
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
+from pathlib import Path
 
 import numpy as np
 import platformdirs
 
 from lenet5lib import files
-from lenet5lib.data.formats import ARRAYS, SIDE, DataError, Digits, read_npz
+from lenet5lib.data.formats import SIDE, DataError, Digits
+from lenet5lib.data.readers import ARRAYS, read_dataset
 from lenet5lib.data.splits import Dataset, stratified_split
 
 STAND_IN = "stand-in (scikit-learn's 8×8 digits, enlarged and warped; not MNIST)"
@@ -26,18 +29,28 @@ def stand_in() -> Dataset:
 
     Originals are divided between training and test first, so that no test image is a warp of a training image.
     """
-    folder = platformdirs.user_cache_path("lenet5lib", appauthor=False)
-    path = folder / f"stand-in-{VERSION}.npz"
-    with contextlib.suppress(DataError):  # Not made yet, or damaged: make it.
-        return Dataset(*read_npz(path), STAND_IN)
+    with contextlib.suppress(DataError, RuntimeError):
+        # Not made yet, or damaged: make it.
+        return dataclasses.replace(read_dataset(_cache()), dataset_name=STAND_IN)
     train, test = _make(60_000, 10_000)
     arrays = train.images, train.labels, test.images, test.labels
     buffer = io.BytesIO()
     np.savez(buffer, **dict(zip(ARRAYS, arrays, strict=True)))
-    with contextlib.suppress(OSError):  # Without a cache it is made on every call.
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write(path, buffer.getvalue())
+    with contextlib.suppress(OSError, RuntimeError):
+        # Without a cache it is made on every call.
+        _cache().parent.mkdir(parents=True, exist_ok=True)
+        files.write(_cache(), buffer.getvalue())
     return Dataset(train, test, STAND_IN)
+
+
+def _cache() -> Path:
+    """Return the path of the stand-in in the user's cache folder.
+
+    Raises:
+        RuntimeError: the user has no home folder.
+    """
+    folder = platformdirs.user_cache_path("lenet5lib", appauthor=False).expanduser()
+    return folder / f"stand-in-{VERSION}.npz"
 
 
 def _make(train: int, test: int) -> tuple[Digits, Digits]:

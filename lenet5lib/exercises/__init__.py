@@ -154,20 +154,24 @@ def attempt(function: Any, *arguments: Any) -> Any:
 
 
 def find(number: str) -> Exercise:
-    """Return an exercise.
+    """Return an exercise by its number in the text or in the library: "3.2" and "03.2" are the same.
 
     Raises:
         ValueError: there is no exercise of that number.
     """
+    chapter, _, place = str(number).partition(".")
+    chapter = chapter.zfill(2)
     modules = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    wanted = f"chapter_{str(number).partition('.')[0]}"
+    wanted = f"chapter_{chapter}"
     for name in [wanted] if wanted in modules else modules:
         importlib.import_module(f"{__name__}.{name}")
-    if number not in EXERCISES:
+    if f"{chapter}.{place}" not in EXERCISES:
+        known = [key for key in sorted(EXERCISES) if key.startswith(f"{chapter}.")]
         raise ValueError(
-            f"there is no exercise {number!r}; expected one of {', '.join(sorted(EXERCISES))}. Use the number in the text."
+            f"there is no exercise {number!r}; expected one of "
+            f"{', '.join(known or sorted(EXERCISES))}. Use the number in the text."
         )
-    return EXERCISES[number]
+    return EXERCISES[f"{chapter}.{place}"]
 
 
 def verdict(number: str, answer: Any) -> tuple[bool, str]:
@@ -202,7 +206,7 @@ def check(number: str, answer: Any) -> None:
         ValueError: there is no exercise of that number.
     """
     right, text = verdict(number, answer)
-    chapter, _, place = number.partition(".")
+    chapter, _, place = str(number).partition(".")
     print(
         textwrap.fill(f"{'✓' if right else '·'} {int(chapter)}.{place} {text}", 84)
     )

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from math import ceil
+from typing import Any
+
+import numpy as np
 
 from lenet5lib import arithmetic
-from lenet5lib.exercises import NumericAnswer, attempt, exercise, number_exercise
+from lenet5lib.exercises import (
+    NumericAnswer,
+    Unanswered,
+    attempt,
+    exercise,
+    number_exercise,
+)
 from lenet5lib.spec import LENET5
 
 
@@ -42,6 +51,7 @@ def momentum() -> NumericAnswer:
 def position(answer) -> str:
     for steps, digits, batch in (
         (5_000, 55_000, 32),
+        (4 * 1_719 - 1, 55_000, 32),
         (3_438, 55_000, 32),
         (157, 5_000, 32),
         (10, 640, 64),
@@ -53,6 +63,8 @@ def position(answer) -> str:
             return f"{call}; expected two numbers, (epochs, steps)."
         if tuple(found) == divmod(steps, digits // batch) and digits % batch:
             return f"{call}. The smaller last batch is a step too: {epoch:,} steps make an epoch, not {epoch - 1:,}."
+        if found[1] < 0 or found[0] == steps * batch // digits != steps // epoch:
+            return f"{call}. Count in steps, not in images: the smaller last batch is a whole step, too."
         if found[0] == steps // epoch + 1:
             return f"{call}. Count the epochs that are finished, not the one that is running."
         if tuple(found) != divmod(steps, epoch):
@@ -91,7 +103,66 @@ def _crashes(actions: list[str]) -> str:
 
 @exercise("07.3", f"a list of some of these actions in order: {', '.join(ACTIONS)}")
 def safe_save(answer) -> str:
+    if isinstance(answer, (list, tuple)):
+        answer = [str(action).strip().lower() for action in answer]
     if isinstance(answer, str) or not all(action in ACTIONS for action in answer):
         return f"The answer is {answer!r}; expected a list of some of {', '.join(ACTIONS)}."
     lost = _crashes(list(answer))
     return f"The checkpoint can be {lost}." if lost else ""
+
+
+def _momentum(
+    steps: int, x: np.ndarray, y: np.ndarray, start: dict, missing: str = ""
+) -> dict:
+    """Return the checkpoint of exercise 7.4 after so many steps, resumed from another one without one of its items."""
+    rng = np.random.default_rng(0)
+    state: dict[str, Any] = {
+        "weight": 0.0,
+        "velocity": 0.0,
+        "done": 0,
+        "rng": rng.bit_generator.state,
+    }
+    state |= {name: value for name, value in start.items() if name not in missing}
+    rng.bit_generator.state = state["rng"]
+    weight, velocity = state["weight"], state["velocity"]
+    for step in range(state["done"], steps):
+        n = rng.integers(len(x))
+        gradient = (weight * x[n] - y[n]) * x[n]
+        velocity = 0.9 * velocity - 0.1 / (1 + step) * gradient
+        weight += velocity
+    rest = {"done": steps, "rng": rng.bit_generator.state}
+    return {"weight": weight, "velocity": velocity} | rest
+
+
+LOST = {
+    "velocity rng": "Two things are missing: what momentum keeps from step to step, and where the random numbers stand.",
+    "velocity": "The velocity still begins at 0. Momentum's next step depends on it.",
+    "rng": "The examples are drawn from the beginning again. Save and restore `rng.bit_generator.state`.",
+    "done": "The steps are counted from 0 again, and with them the learning rate.",
+    "weight": "The weight begins at 0 again.",
+}
+"""What the resumed run of exercise 7.4 can lack, and the hint for it."""
+
+
+@exercise("07.4", "a function that resumes exactly")
+def missing_state(answer) -> str:
+    x, y = np.array([0.5, 1.0, 1.5, 2.0, 2.5]), np.array([1.1, 1.9, 3.2, 3.9, 5.1])
+    whole = attempt(answer, 10, x, y)
+    if not isinstance(whole, dict) or "weight" not in whole:
+        return f"It returns {whole!r}; expected a dictionary with the item weight."
+    right = _momentum(10, x, y, {})["weight"]
+    if not np.isclose(whole["weight"], right):
+        return (
+            f"Without a stop it now ends at {float(whole['weight']):.4f}, and as given at "
+            f"{right:.4f}: the training itself has changed. Change only what is saved and restored."
+        )
+    stopped = _momentum(4, x, y, {})
+    found = attempt(answer, 10, x, y, attempt(answer, 4, x, y))["weight"]
+    if np.isclose(found, right, rtol=1e-12):
+        return ""
+    if set(whole) == {"weight", "done"}:
+        raise Unanswered
+    for missing, hint in LOST.items():
+        if np.isclose(found, _momentum(10, x, y, stopped, missing)["weight"]):
+            return hint
+    return f"Stopped after 4 of 10 steps it ends at {found:.4f}, else at {right:.4f}. What does the next step depend on?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil, sqrt
+from statistics import NormalDist
 
 import numpy as np
 
@@ -39,36 +40,59 @@ def half_width() -> NumericAnswer:
             ),
             (
                 NORMAL * (deviation / 100) ** 2 * 100,
-                "The variance is spread under a root: take the square root in (8.1).",
+                "That is 1.96 times the variance. Take the square root, as in equation (8.1).",
+            ),
+            (
+                round(NORMAL * deviation, 2),
+                "That is rounded too far. Give three decimals of a percentage point.",
+            ),
+            (
+                NORMAL * 100 * sqrt(0.01 * 0.99 / digits),
+                "That is for an error of 1 %. Here it is 0.5 %.",
             ),
         ],
-        "Equation (8.1) with an error of 0.005 and 10,000 digits, times 1.96, in percentage points.",
-        tolerance=1e-2,
+        "Equation (8.1) with an error of 0.005 and 10,000 images, times 1.96, in percentage points.",
+        tolerance=5e-3,
     )
 
 
-@number_exercise("08.2", "a whole number of digits")
-def digits_needed() -> NumericAnswer:
-    error, wanted, digits = 0.01, 0.0005, 10_000
-    now = NORMAL * sqrt(error * (1 - error) / digits)
+@number_exercise("08.2", "a whole number of images")
+def images_needed() -> NumericAnswer:
+    error, difference = 0.01, 0.001
+    one_deviation = 2 * error * (1 - error) / difference**2
+    exact = NORMAL**2 * one_deviation
     return NumericAnswer(
-        ceil((NORMAL / wanted) ** 2 * error * (1 - error)),
+        ceil(exact),
         [
             (
-                ceil((1 / wanted) ** 2 * error * (1 - error)),
+                exact,
+                "An image cannot be tested in part: round up to a whole number.",
+            ),
+            (
+                int(exact),
+                "That is rounded down, so the difference would be just too small to be seen.",
+            ),
+            (
+                ceil(NormalDist().inv_cdf(0.975) ** 2 * one_deviation),
+                "That is with more digits of 1.96. Take 1.96 itself.",
+            ),
+            (
+                ceil(exact / 2),
+                "That is for one measured error and an exact one. Both are measured: the variances add up.",
+            ),
+            (
+                ceil(exact * 2),
+                "That is the crude rule, that the two intervals must not overlap. Two errors are rarely off by that much "
+                "at once, and in opposite directions: add the variances, not the widths.",
+            ),
+            (
+                round(one_deviation),
                 "That is for one standard deviation. The interval takes 1.96 of them.",
             ),
-            (
-                ceil(digits * now / wanted),
-                "A width that falls by a factor takes the square of that factor in digits.",
-            ),
-            (
-                ceil((NORMAL / wanted) ** 2 * error),
-                "That leaves out the factor 1 − ε.",
-            ),
+            (round(exact / (1 - error)), "That leaves out the factor 1 − ε."),
         ],
-        "Set 1.96 times (8.1) to 0.0005, and solve for D.",
-        tolerance=1e-3,
+        "Set 1.96·√(2ε(1 − ε)/D) to 0.001, solve for D and round up to a whole number.",
+        tolerance=1e-9,
     )
 
 
@@ -83,18 +107,21 @@ def class_errors(answer) -> str:
     if found.shape != (3,):
         return f"For three classes it returns the shape {found.shape}; expected three shares."
     mistakes = [
-        (1 - right, "Those are the shares that are right. The error is the rest."),
+        (
+            1 - right,
+            "Those are the shares that are correct. The error is the rest.",
+        ),
         (
             1 - np.diag(matrix) / matrix.sum(axis=0),
-            "That divides by the columns, the answers. Labels are the rows.",
+            "That divides by the columns, the predictions. Labels are the rows.",
         ),
         (
             matrix.sum(axis=1) - np.diag(matrix),
-            "Those are counts. Divide by the number of digits with that label.",
+            "Those are counts. Divide by the number of images with that label.",
         ),
         (
             (matrix.sum(axis=1) - np.diag(matrix)) / matrix.sum(),
-            "That divides by all digits. Divide by those of the label.",
+            "That divides by all images. Divide by those of the label.",
         ),
         (100 * right, "That is in per cent; expected shares from 0 to 1."),
     ]
@@ -102,5 +129,5 @@ def class_errors(answer) -> str:
     if hint:
         return hint
     if not np.allclose(found, right):
-        return f"For {matrix.tolist()} it gives {found.round(3).tolist()}. Row 0 has 10 digits: how many are wrong?"
+        return f"For {matrix.tolist()} it gives {found.round(3).tolist()}. Row 0 has 10 images: how many are misclassified?"
     return ""

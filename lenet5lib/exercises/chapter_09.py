@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lenet5lib import arithmetic
-from lenet5lib.exercises import attempt, exercise, first_hint
+from lenet5lib.exercises import Hint, attempt, exercise, first_hint
 from lenet5lib.loops import plain
 from lenet5lib.spec import LENET5
 
@@ -28,7 +30,7 @@ def rows_seen(answer) -> str:
         ),
         (
             (first - zeros, last - zeros),
-            "The padding lies before row 0 of the picture: take it off once.",
+            "The padding lies before row 0 of the image: subtract it once.",
         ),
     ]
     found = tuple(answer)
@@ -46,33 +48,61 @@ def rows_seen(answer) -> str:
 @exercise("09.2", "a function that returns one number")
 def unit_value(answer) -> str:
     rng = np.random.default_rng(0)
-    image, kernel = rng.random((28, 28)), rng.normal(size=(5, 5))
-    bias, row, column = 0.3, 14, 9
-    sums = plain.convolve(
-        image[None], kernel[None, None], np.zeros(1), padding="same"
-    )[0]
-    total = sums[row, column]
-    found = float(attempt(answer, image, kernel, bias, row, column))
-    shifted = (image[row : row + 5, column : column + 5] * kernel).sum()
-    if np.isclose(found, plain.sigmoid(total + bias)):
-        return ""
-    mistakes = [
-        (total + bias, "That is the sum. The unit's value is its sigmoid."),
-        (plain.sigmoid(total), "You forgot the bias."),
-        (total, "You forgot the bias and the sigmoid."),
-        (
-            plain.sigmoid(shifted + bias),
-            "That is the window that begins at the unit's own place. Two rows and columns of padding come first.",
-        ),
-        (
-            plain.sigmoid(sums[column, row] + bias),
-            "Rows and columns are exchanged.",
-        ),
-    ]
-    return first_hint(found, mistakes, np.isclose) or (
-        f"For unit (14, 9) of a random picture it gives {found:.4f}. Cut the 5 × 5 window out, multiply, add the bias, "
-        "and apply the sigmoid."
+    image, kernel, bias = rng.random((28, 28)), rng.normal(size=(5, 5)), 0.3
+    for unit in ((14, 9), (0, 0), (27, 13)):
+        beyond = unit != (14, 9)
+        try:
+            found = float(attempt(answer, image, kernel, bias, *unit))
+        except Hint as error:
+            where = f" So it does for unit {unit}, whose window reaches beyond the border: add the padding."
+            raise Hint(f"{error}{where if beyond else ''}") from None
+        right, mistakes = _values(image, kernel, bias, *unit)
+        if np.isclose(found, right):
+            continue
+        where = "Its window reaches beyond the border: what does the padding hold there?"
+        if not beyond:
+            where = "Cut the 5 × 5 window out, multiply, add the bias, and apply the sigmoid."
+        return first_hint(found, mistakes, np.isclose) or (
+            f"For unit {unit} of a random image it gives {found:.4f}. {where}"
+        )
+    return ""
+
+
+def _values(
+    image: np.ndarray, kernel: np.ndarray, bias: float, row: int, column: int
+) -> tuple[float, list[tuple[Any, str]]]:
+    """Return the value of a unit of C1, and what typical mistakes give in its place."""
+
+    def total(kernel=kernel, row=row, column=column, **padding):
+        window = np.pad(image, 2, **padding)[row : row + 5, column : column + 5]
+        return (window * kernel).sum()
+
+    own = image[row : row + 5, column : column + 5]
+    shifted = (own * kernel[: len(own)]).sum()
+    border = (
+        f"Unit ({row}, {column}) sees beyond the border. The padding there is 0, "
     )
+    mistakes = [
+        (total() + bias, "That is the sum. The unit's value is its sigmoid."),
+        (plain.sigmoid(total()), "You forgot the bias."),
+        (total(), "You forgot the bias and the sigmoid."),
+    ] + [
+        (plain.sigmoid(wrong + bias), hint)
+        for wrong, hint in (
+            (
+                shifted,
+                "That is the window that begins at the unit's own place. Two rows and columns of padding come first.",
+            ),
+            (total(row=column, column=row), "Rows and columns are exchanged."),
+            (
+                total(kernel[::-1, ::-1]),
+                "The kernel is turned round. A network's convolution takes it as it is.",
+            ),
+            (total(mode="edge"), border + "not the nearest pixel repeated."),
+            (total(constant_values=1), border + "which is paper."),
+        )
+    ]
+    return float(plain.sigmoid(total() + bias)), mistakes
 
 
 @exercise("09.3", "a function that takes a kernel and returns pixels from 0 to 1")
@@ -86,7 +116,7 @@ def brightest_patch(answer) -> str:
     best = kernel[kernel > 0].sum()
     reached = (found * kernel).sum()
     if np.isclose(reached, kernel[kernel < 0].sum()):
-        return "That is the picture to which the unit responds least."
+        return "That is the patch to which the unit responds least."
     if np.isclose(reached, kernel.sum()):
         return "That is full ink everywhere. Some of the kernel's numbers are negative, and ink under them lowers the sum."
     if not np.isclose(reached, best):

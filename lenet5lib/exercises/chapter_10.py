@@ -90,9 +90,10 @@ def honest_choice() -> NumericAnswer:
                 "That is the lowest test error. If the test digits choose the epoch, be it only between two equal ones, "
                 "they cannot say how good it is.",
             ),
+            (40, "That is the epoch. Give its test error."),
             (
                 errors["the last"],
-                "That is the last epoch. The rule that was fixed is another.",
+                "That is the last epoch. A different rule was fixed.",
             ),
             (
                 errors["lowest validation loss"],

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from math import prod
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
+from lenet5lib._keras import keras, tf
 from lenet5lib.lenet1998.codes import DIGITS, require_codes
 from lenet5lib.loops.philox import dropout_threshold
 from lenet5lib.spec import Pair, Table, pair

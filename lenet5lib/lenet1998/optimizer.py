@@ -25,11 +25,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from lenet5lib._checks import require_number
+from lenet5lib._keras import keras, tf
 from lenet5lib.lenet1998 import layers
 from lenet5lib.spec import ACTIVATIONS
 from lenet5lib.training import losses

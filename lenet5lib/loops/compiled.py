@@ -20,7 +20,13 @@ import numpy as np
 
 try:
     import numba
+
+    MISSING = "numba's setting DISABLE_JIT is on", "Switch it off"
 except ImportError:  # The loops then run as plain Python, which is slow.
+    numba = None
+    MISSING = "numba is not installed", "Install numba 0.61 or newer"
+# So they do if numba may not compile.
+if numba is not None and numba.config.DISABLE_JIT:
     numba = None
 
 OPTIONS = {
@@ -55,8 +61,8 @@ def available() -> bool:
 @functools.cache
 def say_missing(consequence: str) -> None:
     """Say on stderr that numba is missing and what follows from it; the same again is silent."""
-    text = f"Notice: numba is not installed, so {consequence}. Install numba 0.61 or newer."
-    print(text, file=sys.stderr)
+    reason, remedy = MISSING
+    print(f"Notice: {reason}, so {consequence}. {remedy}.", file=sys.stderr)
 
 
 def specialise(function: Callable, how: str = "", /, **constants: Any) -> Callable:

@@ -167,7 +167,7 @@ def drop(x, mask, y):
 def sigmoid(y):
     """y = σ(y) = 1 / (1 + e^(−y)), in place, as ½ + ½ · tanh(y / 2).
 
-    Source: chapter 5, equation (5.4).
+    Source: chapter 3.
     """
     for i in range(y.size):
         y[i] = F(0.5) + F(0.5) * tanh(F(0.5) * y[i])

@@ -2,7 +2,8 @@
 
 Each function allocates, pads and calls a function of `forward`, `backward` or `update` with B = 1. Keras stores feature maps
 as (height, width, channels): `x.transpose(2, 0, 1)` brings them to the order of the loops, and `w.transpose(3, 2, 0, 1)`
-kernels. Chapters 2 to 5, 9, 11, 12 and 14 call these functions.
+kernels. Functions that end in `_inputs` and `_weights` are the backward pass: from `g`, the gradient at what the forward
+function returned, to that at its inputs, or at its weights and biases. Chapters 2 to 6, 9, 11, 12 and 14 call them.
 """
 
 from __future__ import annotations
@@ -212,7 +213,7 @@ def activate(x: np.ndarray, name: str) -> np.ndarray:
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """Return σ(x) = 1 / (1 + e^(−x)), between 0 and 1.
 
-    Source: chapter 5, equation (5.4).
+    Source: chapter 3.
 
     >>> float(sigmoid(0.0))
     0.5
@@ -240,6 +241,116 @@ def softmax(z: np.ndarray) -> np.ndarray:
     array([0.5, 0.5])
     """
     return activate(z, "softmax")
+
+
+def convolve_inputs(g: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Return the gradient at the inputs of `convolve`, stride 1, no padding: an input gets w · g from each window it is in.
+
+    Args:
+        g: (filters, rows, columns), the gradient at the outputs.
+        w: (filters, channels in, kernel height, kernel width).
+
+    Returns:
+        (channels in, rows + kernel height − 1, columns + kernel width − 1).
+
+    >>> convolve_inputs([[[1, 10]]], [[[[2, 3]]]])
+    array([[[ 2., 23., 30.]]])
+    """
+    g = _array("g", g, "filters", "rows", "columns")
+    w = _array("w", w, len(g), "channels in", "kernel height", "kernel width")
+    _, channels, height, width = w.shape
+    gx = np.empty((channels, g.shape[1] + height - 1, g.shape[2] + width - 1))
+    spread = np.pad(g, ((0, 0), (0, 0), (width - 1, width - 1)))
+    loop = _single(backward.convolve_inputs, KH=height, KW=width, SH=1, SW=1)
+    loop(spread, w, np.ones(w.shape[:2], int), gx)
+    return gx
+
+
+def convolve_weights(x: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradients at the weights and biases of `convolve`, stride 1, no padding: sums over all positions.
+
+    Args:
+        x: (channels in, rows, columns), the inputs.
+        g: (filters, rows, columns), the gradient at the outputs; the kernel's size is that which gives these.
+
+    Returns:
+        (filters, channels in, kernel height, kernel width) and (filters,).
+
+    Source: chapter 6, equation (6.5).
+
+    >>> convolve_weights([[[1, 2, 3]]], [[[1, 10]]])
+    (array([[[[21., 32.]]]]), array([11.]))
+    """
+    x = _array("x", x, "channels in", "rows", "columns")
+    g = _array("g", g, "filters", "rows", "columns")
+    height, width = np.subtract(x.shape[1:], g.shape[1:]).tolist()
+    size: dict[str, Any] = {"KH": height + 1, "KW": width + 1, "SH": 1, "SW": 1}
+    dw, db = np.zeros((len(g), len(x), height + 1, width + 1)), np.zeros(len(g))
+    loop = _single(backward.convolve_weights, ZEROS=(0.0,) * (width + 1), **size)
+    loop(x, g, np.ones(dw.shape[:2], int), dw, db)
+    return dw, db
+
+
+def pool_inputs(x: np.ndarray, g: np.ndarray, mode: str = "average") -> np.ndarray:
+    """Return the gradient at the inputs of `pool` with windows of 2 × 2.
+
+    Args:
+        x: (channels, rows, columns), the inputs.
+        g: (channels, rows // 2, columns // 2), the gradient at the outputs.
+        mode: "average" or "max".
+
+    >>> pool_inputs([[[1, 7], [7, 5]]], [[[4]]], mode="max")
+    array([[[0., 4.],
+            [0., 0.]]])
+    """
+    y = pool(x, mode=mode)
+    x, g = _array("x", x, "channels", "rows", "columns"), _array("g", g, *y.shape)
+    share, gx = np.full(y.shape[1:], 0.25), np.empty_like(x)
+    loop = backward.largest_inputs if mode == "max" else backward.average_inputs
+    _single(loop, KH=2, KW=2, SH=2, SW=2)(g, x, share, y, gx)
+    return gx
+
+
+def dense_inputs(g: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Return the gradient at the inputs of `dense`: Σ_j w[i, j] · g[j], from (units,) and (inputs, units).
+
+    >>> dense_inputs([1, 10], w=[[1, 2], [3, 4]])
+    array([21., 43.])
+    """
+    g = _array("g", g, "units")
+    w = _array("w", w, "inputs", len(g))
+    gx = np.empty((1, len(w)))
+    _single(backward.dense_inputs)(g[np.newaxis], w, gx)
+    return gx[0]
+
+
+def dense_weights(x: np.ndarray, g: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the gradients at the weights and biases of `dense`: x[i] · g[j], (inputs, units), and g[j], (units,).
+
+    Source: chapter 6, equation (6.3).
+
+    >>> dense_weights([1, 10], g=[2, 3])
+    (array([[ 2.,  3.],
+           [20., 30.]]), array([2., 3.]))
+    """
+    x, g = _array("x", x, "inputs"), _array("g", g, "units")
+    dw, db = np.zeros((len(x), len(g))), np.zeros(len(g))
+    _single(backward.dense_weights, U=1)(x[np.newaxis], g[np.newaxis], dw, db)
+    return dw, db
+
+
+def sigmoid_inputs(y: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """Return the gradient before a sigmoid, g · y · (1 − y), from its outputs y and the gradient g there; any shape.
+
+    Source: chapter 6, equation (6.4).
+
+    >>> sigmoid_inputs([0.5], [8.0])
+    array([2.])
+    """
+    found = np.array(g, np.float64, order="C")
+    y = _array("y", y, *found.shape)
+    _single(backward.sigmoid_inputs)(y.reshape(-1), found.reshape(-1))
+    return found
 
 
 def activation_functions(x: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -1,5 +1,9 @@
 """LeNet-5 in Keras: built from the specification, and confirmed against the arithmetic and the paper."""
 
+import functools
+
+from lenet5lib._keras import keras, require_settings
+from lenet5lib.models import plain
 from lenet5lib.models.build import (
     activations,
     build,
@@ -27,6 +31,7 @@ __all__ = [
     "confirm",
     "confirm_paper",
     "keras_layer",
+    "lenet5",
     "outputs",
     "predict",
     "prepared",
@@ -35,3 +40,9 @@ __all__ = [
     "summary_text",
     "weights",
 ]
+
+
+@functools.wraps(plain.lenet5)
+def lenet5() -> keras.Sequential:
+    require_settings()  # Here, since what the book shows is Keras alone.
+    return plain.lenet5()

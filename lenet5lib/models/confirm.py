@@ -10,12 +10,13 @@ import os
 from math import prod
 from typing import NamedTuple
 
-import keras
 import pandas as pd
 
 from lenet5lib import arithmetic
+from lenet5lib._keras import keras
 from lenet5lib.lenet1998.layers import TrainableSubsampling
 from lenet5lib.lenet1998.paper import PAPER, PaperCounts
+from lenet5lib.models.build import inside
 from lenet5lib.spec import Architecture
 
 
@@ -50,7 +51,7 @@ def compare(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
     }
     built = {
         layer.name: _built_side(layer)
-        for layer in model.layers
+        for layer in inside(model).layers
         if not isinstance(layer, keras.layers.InputLayer)
     }
     rows = {}
@@ -109,26 +110,33 @@ def _table(
 
 
 def _require_agreement(table: pd.DataFrame, problem: str, remedy: str) -> None:
-    """Raise ConfirmationError unless every row agrees; the text has both sides of each row that does not."""
+    """Raise ConfirmationError unless every row agrees; the text names each row that does not, with what differs."""
     wrong = table[table["verdict"] != "agrees"]
     if len(wrong):
         found = "; ".join(
-            f"{name}: {row['verdict']} ({_side_text(row, table.columns[0])}, "
-            f"{_side_text(row, table.columns[1])})"
-            for name, row in wrong.iterrows()
+            f"{name}: {_difference(row)}" for name, row in wrong.iterrows()
         )
         raise ConfirmationError(f"{problem}. {found}. {remedy}", table)
 
 
-def _side_text(row: pd.Series, column: str) -> str:
-    """Return one side of a row in words: "built 10×10×16 and 2,416 parameters"."""
-    side = column.partition(" ")[0]
-    values = [
-        value if isinstance(value, str) else f"{value:,} {name.partition(' ')[2]}"
-        for name, value in row.items()
-        if str(name).startswith(side) and not pd.isna(value) and value != ""
-    ]
-    return f"{side} {' and '.join(values) or 'nothing'}"
+def _difference(row: pd.Series) -> str:
+    """Return the values in which the two sides of a row differ: "derived 28×28×6, built 24×24×6"."""
+    found: dict[str, list[str]] = {}
+    for pair in row.index[:2], row.index[2:4]:
+        texts = [_value_text(row[column], column) for column in pair]
+        for column, text in zip(pair, texts, strict=True):
+            side = found.setdefault(column.partition(" ")[0], [])
+            side += [text] if text and len(set(texts)) == 2 else []
+    return ", ".join(
+        f"{side} {' and '.join(found[side]) or 'nothing'}" for side in found
+    )
+
+
+def _value_text(value: str | int, column: str) -> str:
+    """Return one value in words, "2,416 parameters"; "" for a missing one."""
+    if isinstance(value, str):
+        return value.replace("?", "an unknown shape")
+    return "" if pd.isna(value) else f"{value:,} {column.partition(' ')[2]}"
 
 
 def confirm(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
@@ -140,7 +148,7 @@ def confirm(model: keras.Model, architecture: Architecture) -> pd.DataFrame:
         The table of `compare`, with the verdict "agrees" in each row.
 
     Raises:
-        ConfirmationError: something differs; the text names each such layer with both values, `table` holds all rows.
+        ConfirmationError: something differs; the text names each such layer with what differs, `table` holds all rows.
     """
     table = compare(model, architecture)
     _require_agreement(
@@ -166,7 +174,7 @@ def confirm_paper(model: keras.Model) -> pd.DataFrame:
     """
     built = {
         layer.name: PaperCounts(_num_trained(layer), _connections(layer))
-        for layer in model.layers
+        for layer in inside(model).layers
     }
     totals = zip(*built.values(), strict=True)
     built["Total"] = PaperCounts(*(sum(map(int, counts)) for counts in totals))

@@ -113,13 +113,74 @@ def worked_convolution(
     parts = {"input": image, "kernel": kernel, "output": result}
     ratios = [values.shape[1] + 0.5 for values in parts.values()]
     figure, axes = style.panels(2.6, columns=3, width_ratios=ratios)
+    _convolution(list(axes[0]), parts, kernel)
+    return figure
+
+
+@style.styled
+def worked_channels(
+    image: np.ndarray, filter_: np.ndarray, sums: np.ndarray, result: np.ndarray
+) -> Figure:
+    """Draw how one filter reads several maps: a row for each map with its kernel and its sums, and the output beside them.
+
+    Args:
+        image: (height, width, maps).
+        filter_: (kernel height, kernel width, maps).
+        sums: (output height, output width, maps), each map's sums alone.
+        result: (output height, output width), the sums added up, with the bias.
+    """
+    maps = image.shape[2]
+    ratios = [values.shape[1] + 0.7 for values in (image, filter_, sums, result)]
+    figure, axes = style.panels(2.1 * maps, maps, 4, width_ratios=ratios)
+    names = ("map", "× kernel", "= sums")
+    for m in range(maps):
+        arrays = (values[:, :, m] for values in (image, filter_, sums))
+        parts = {
+            f"{name} {m}": one for name, one in zip(names, arrays, strict=True)
+        }
+        _convolution(list(axes[m, :3]), parts, filter_)
+        axes[m, 3].remove()
+    total = figure.add_subplot(axes[0, 3].get_gridspec()[:, 3])
+    _convolution([total], {"all sums + b": result}, filter_)
+    return figure
+
+
+def _convolution(
+    axes: Sequence[Axes], parts: Mapping[str, np.ndarray], kernel: np.ndarray
+) -> None:
+    """Draw named matrices with their numbers; in the first of several the first window is framed, in the last its sum."""
     limit = 2 * max(np.abs(values).max() for values in parts.values())
-    for ax, (name, values) in zip(axes[0], parts.items(), strict=True):
+    for ax, (name, values) in zip(axes, parts.items(), strict=True):
         _numbers(ax, values, style.SIGNED, -limit, limit, "{:g}")
         ax.set_xlabel(f"{name}, {arithmetic.shape_text(values.shape)}")
     blue = style.COLOURS["convolution"]
-    for ax, (height, width) in ((axes[0, 0], kernel.shape), (axes[0, 2], (1, 1))):
-        style.frame(ax, slice(0, height), slice(0, width), blue, 3)
+    if len(axes) > 1:
+        height, width = kernel.shape[:2]
+        style.frame(axes[0], slice(0, height), slice(0, width), blue, 3)
+    style.frame(axes[-1], slice(0, 1), slice(0, 1), blue, 3)
+
+
+@style.styled
+def signed_maps(
+    maps: Mapping[str, np.ndarray], decimals: int | None = None
+) -> Figure:
+    """Draw named maps side by side, negative orange and positive purple, each on a scale of its own.
+
+    Args:
+        maps: name to (height, width).
+        decimals: of the numbers written into the cells; None for none.
+    """
+    figure, axes = style.panels(7.2 / len(maps) + 0.3, columns=len(maps))
+    for ax, (name, values) in zip(axes[0], maps.items(), strict=True):
+        limit = np.abs(values).max() or 1
+        if decimals is None:
+            ax.imshow(values, cmap=style.SIGNED, vmin=-limit, vmax=limit)
+            style.blank(ax)
+        else:
+            shown = np.round(values, decimals) + 0.0  # No −0.
+            form = f"{{:.{decimals}f}}"
+            _numbers(ax, shown, style.SIGNED, -2 * limit, 2 * limit, form)
+        ax.set_xlabel(name, fontsize=9)
     return figure
 
 

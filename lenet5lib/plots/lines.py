@@ -1,8 +1,8 @@
-"""Figures of lines: loss and accuracy over epochs and steps, learning rates, functions (chapters 5, 7, 10, 12–14)."""
+"""Figures of lines: loss and accuracy over epochs and steps, learning rates, functions (chapters 3, 5, 7, 10, 12–14)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -76,44 +76,87 @@ def long_run(record: Record, marked: Mapping[str, int]) -> Figure:
 
 
 @style.styled
-def first_epoch(runs: Mapping[str, Record]) -> Figure:
-    """Draw the training loss over the steps of the first epoch of several runs.
+def first_steps(losses: Mapping[str, np.ndarray]) -> Figure:
+    """Draw the training loss over first steps, the mean over the seeds.
 
     Args:
-        runs: name to record.
+        losses: name to (seeds, numbers), each number the mean of ten steps.
     """
-    figure, ax = style.single(3.0)
+    figure, ax = style.single(3.2)
     lines = {
-        name: tuple(np.transpose(record.epochs[0]["steps"]))
-        for name, record in runs.items()
+        name: (10 * np.arange(1, runs.shape[1] + 1), runs.mean(axis=0))
+        for name, runs in losses.items()
     }
     style.draw_lines(ax, lines, xlabel="steps taken", ylabel=_LOSS, ylim=(0, 2.6))
-    guess = np.log(10)
-    ax.axhline(guess, color=style.GREY, linewidth=0.8, linestyle=":")
-    place = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "baseline"}
-    style.write(ax, 1, guess + 0.04, "ln 10, a guess", color=style.GREY, **place)
+    ax.axhline(np.log(10), color=style.GREY, linewidth=0.8, linestyle=":")
+    ax.legend(loc="center right")
+    return figure
+
+
+@style.styled
+def range_test(rates: np.ndarray, losses: np.ndarray) -> Figure:
+    """Draw the loss of each step over its learning rate, with the mean of every ten.
+
+    Args:
+        rates, losses: one for each step, a multiple of ten.
+    """
+    figure, ax = style.single(3.0)
+    middle = np.exp(np.log(rates).reshape(-1, 10).mean(axis=1))
+    ax.plot(rates, losses, color=style.GREY, linewidth=0.6)
+    ax.plot(middle, losses.reshape(-1, 10).mean(axis=1), color=style.SERIES[0])
+    ax.set(xscale="log", xlabel="learning rate", ylabel=_LOSS, ylim=(0, 4))
     return figure
 
 
 @style.styled
 def activation_functions(
-    functions: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    functions: Mapping[str, Sequence[np.ndarray]],
     inputs: np.ndarray,
     limits: tuple[float, float] = (-1.1, 1.6),
 ) -> Figure:
-    """Draw activation functions and their derivatives.
+    """Draw activation functions, and beside them their derivatives if these are given.
 
     Args:
-        functions: name to (values, derivatives) at the inputs.
+        functions: name to (values,), or to (values, derivatives), at the inputs.
         inputs: the points on the horizontal axis.
         limits: of the vertical axes.
     """
-    figure, axes = style.panels(2.8, columns=2)
-    for n, label in enumerate(("output", "derivative")):
+    count = len(next(iter(functions.values())))
+    figure, axes = style.panels(2.8, columns=count, width=3.6 * count)
+    for n, label in enumerate(("output", "derivative")[:count]):
         lines = {name: (inputs, values[n]) for name, values in functions.items()}
         style.draw_lines(
             axes[0, n], lines, xlabel="input", ylabel=label, ylim=limits
         )
+    return figure
+
+
+@style.styled
+def borders(
+    outputs: Mapping[str, np.ndarray],
+    grid: np.ndarray,
+    points: np.ndarray,
+    targets: Sequence[int],
+) -> Figure:
+    """Draw where the output of each network with two inputs is above 0, and points with the class that each should get.
+
+    Args:
+        outputs: name to the values on the grid, (n, n), rows along the second input.
+        grid: the positions along both axes, (n,).
+        points: (p, 2).
+        targets: 1 for each point at which the output should be above 0, else 0.
+    """
+    figure, axes = style.panels(3.3, columns=len(outputs))
+    above = style.COLOURS["dense"]
+    for ax, (name, values) in zip(axes[0], outputs.items(), strict=True):
+        shade: style.Options = {"colors": [above], "alpha": 0.25}
+        ax.contourf(grid, grid, values, levels=[0, np.inf], **shade)
+        ax.contour(grid, grid, values, levels=[0], colors=[above])
+        for (x, y), target in zip(points, targets, strict=True):
+            fill = style.INK if target else "white"
+            ax.plot(x, y, "o", color=style.INK, markerfacecolor=fill, markersize=9)
+        ax.set(xlabel=f"$x_0$\n{name}", ylabel="$x_1$", aspect="equal")
+        ax.grid(False)
     return figure
 
 

@@ -26,9 +26,12 @@ def confusion(matrix: np.ndarray | pd.DataFrame) -> Figure:
     """Draw a confusion matrix with its counts; only errors are coloured, since they are what one looks for.
 
     Args:
-        matrix: (10, 10), a row for each label, a column for each predicted class.
+        matrix: (classes, classes), a row for each label, a column for each predicted class; a table's names are written.
     """
-    figure, ax = style.single(4.8, width=5.2)
+    size = max(4.8, 0.3 * len(matrix))
+    figure, ax = style.single(size, width=size + 0.4)
+    classes = range(len(matrix))
+    names = list(getattr(matrix, "columns", classes))
     matrix = np.asarray(matrix)
     errors = matrix * (1 - np.eye(len(matrix), dtype=int))
     ax.imshow(errors, cmap="Oranges", vmin=0, vmax=max(1, errors.max()) * 1.3)
@@ -36,26 +39,32 @@ def confusion(matrix: np.ndarray | pd.DataFrame) -> Figure:
         weight = "bold" if row == column else "normal"
         text = f"{count:,}" if count else "·"
         style.write(ax, column, row, text, fontsize=8, weight=weight)
-    classes = range(len(matrix))
     ax.set(xlabel="predicted class", ylabel="label in the file")
-    ax.set(xticks=classes, yticks=classes)
+    ax.set_xticks(classes, names, rotation=90 * isinstance(names[0], str))
+    ax.set_yticks(classes, names)
     ax.grid(False)
     return figure
 
 
 @style.styled
-def intervals(results: Mapping[str, tuple[float, float, float]]) -> Figure:
-    """Draw error rates with their confidence intervals.
+def intervals(
+    results: Mapping[str, tuple[float, float, float]],
+    detail: tuple[float, float],
+) -> Figure:
+    """Draw error rates with their confidence intervals, beside them a part of the axis enlarged.
 
     Args:
         results: name to (error, low, high), each 0–1.
+        detail: the ends of the enlarged part, 0–1.
     """
-    figure, ax = style.single(0.8 + 0.4 * len(results))
-    for row, (error, low, high) in enumerate(results.values()):
-        ends = [100 * low, 100 * high]
-        ax.plot(ends, [row, row], color=style.TRAINING, linewidth=2)
-        ax.plot(100 * error, row, "o", color=style.TRAINING)
-    _name_rows(ax, results, "error (%), with its 95 % confidence interval")
+    figure, axes = style.panels(0.8 + 0.4 * len(results), columns=2)
+    for ax in axes[0]:
+        for row, (error, low, high) in enumerate(results.values()):
+            ends = [100 * low, 100 * high]
+            ax.plot(ends, [row, row], color=style.TRAINING, linewidth=2)
+            ax.plot(100 * error, row, "o", color=style.TRAINING)
+        _name_rows(ax, results, "error (%)")
+    axes[0, 1].set(xlim=[100 * end for end in detail], yticklabels=[])
     return figure
 
 

@@ -55,6 +55,7 @@ STYLE: Options = {
     "axes.facecolor": GROUND,
     "savefig.facecolor": GROUND,
     "svg.hashsalt": "lenet5lib",
+    "text.usetex": False,
 }
 """The Matplotlib settings under which every figure is drawn; those of the reader stay as they are."""
 
@@ -99,6 +100,13 @@ def png(figure: Figure) -> bytes:
     """Return the figure as the bytes of a PNG file with 150 dots per inch."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, facecolor=figure.get_facecolor())
+    return buffer.getvalue()
+
+
+def pdf(figure: Figure) -> bytes:
+    """Return the figure as the bytes of a PDF file, the same bytes every time."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="pdf", metadata={"CreationDate": None})
     return buffer.getvalue()
 
 

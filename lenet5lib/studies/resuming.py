@@ -1,44 +1,49 @@
-"""What each way of resuming keeps and loses, found by trying it; and a training run that is killed on purpose.
+"""What each method of resuming keeps and loses, found by trying it; and training runs that are killed on purpose.
 
-The same small run is stopped after two of three epochs and resumed, with Keras's own tools and with this library's `loop`.
+The same small run is stopped after two of three epochs and resumed, with Keras's own means and with this library's `loop`.
 Everything that a resumed run should have is then compared with what it has. Chapter 7 is about this module.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
+import h5py
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from lenet5lib import models, records
+from lenet5lib._keras import keras, tf
 from lenet5lib.data import Splits, prepare
 from lenet5lib.records import Record
 from lenet5lib.spec import Architecture, Dense, Dropout, Flatten
+from lenet5lib.studies import article
 from lenet5lib.training import checkpoint, keras_engine, loop
+from lenet5lib.training import folder as run_folder
 from lenet5lib.training.recipe import Recipe
 from lenet5lib.training.schedules import ReduceOnPlateau
 
 STOP, EPOCHS, SEED = 2, 3, 0
 CRITERIA = (
     "weights",
-    "the optimizer's averages and steps",
-    "state of dropout's random numbers",
-    "how many epochs are done",
-    "best validation loss so far",
-    "state of the learning rate's plateau",
-    "history of all epochs",
-    "order of the digits",
-    "ends with the weights of an unstopped training",
+    "optimizer",
+    "dropout's state",
+    "epoch",
+    "best score",
+    "plateau's state",
+    "history",
+    "order",
+    "the same end",
 )
-"""What a resumed run should have."""
+"""What a resumed run should have; the order is that of the images, the end the weights of an unstopped run."""
 NETWORK = Architecture(
     "a small network with dropout",
     (28, 28, 1),
@@ -77,8 +82,22 @@ class _StopAt(keras.callbacks.Callback):
 class _KerasRun:
     """A run with Keras's `fit`, as a program makes it whenever it starts: model, data, callbacks."""
 
-    def __init__(self, splits: Splits, folder: Path) -> None:
+    def __init__(self, splits: Splits, folder: Path, arrays: bool = False) -> None:
+        """Make a run of LeNet-5 fed with arrays, or of a network with dropout, a plateau and a shuffled pipeline."""
         keras.utils.set_random_seed(SEED)
+        images, labels = prepare(splits.train.images), splits.train.labels
+        validation = splits.validation
+        self.validation_data = prepare(validation.images), validation.labels
+        if arrays:
+            self.callbacks: list[keras.callbacks.Callback] = []
+            self.feed = {"x": images, "y": labels, "batch_size": 32}
+            self.model = models.lenet5()
+        else:
+            self._with_pipeline(images, labels, folder)
+        self.model.compile("adam", "sparse_categorical_crossentropy")
+        self.model.optimizer.build(self.model.trainable_variables)
+
+    def _with_pipeline(self, images, labels, folder: Path) -> None:
         self.model = keras.Sequential(
             [
                 keras.Input((28, 28, 1)),
@@ -88,9 +107,6 @@ class _KerasRun:
                 keras.layers.Dense(10, activation="softmax", name="Output"),
             ]
         )
-        self.model.compile("adam", "sparse_categorical_crossentropy")
-        self.model.optimizer.build(self.model.trainable_variables)
-        images, labels = prepare(splits.train.images), splits.train.labels
         self.order: list[int] = []
 
         def note(position):
@@ -102,9 +118,7 @@ class _KerasRun:
             return tf.gather(images, noted), tf.gather(labels, noted)
 
         shuffled = tf.data.Dataset.range(len(images)).shuffle(len(images), SEED)
-        self.train_data = shuffled.map(example).batch(32)
-        validation = splits.validation
-        self.validation_data = prepare(validation.images), validation.labels
+        self.feed = {"x": shuffled.map(example).batch(32)}
         self.best = keras.callbacks.ModelCheckpoint(
             folder / "best.weights.h5", save_weights_only=True, save_best_only=True
         )
@@ -115,7 +129,7 @@ class _KerasRun:
         """Train to the last epoch, or until a callback stops it; return the number of epochs in the history."""
         try:
             self.model.fit(
-                self.train_data,
+                **self.feed,
                 epochs=EPOCHS,
                 initial_epoch=first,
                 validation_data=self.validation_data,
@@ -142,12 +156,7 @@ def _bytes(variables: Iterable[Any]) -> list[bytes]:
     return [np.asarray(variable).tobytes() for variable in variables]
 
 
-METHODS = (
-    "save_weights",
-    "save (.keras)",
-    "tf.train.Checkpoint",
-    "BackupAndRestore",
-)
+METHODS = ("save_weights", "save", "Checkpoint", "BackupAndRestore")
 """The methods of Keras and TensorFlow."""
 
 
@@ -167,15 +176,17 @@ def _save(model: keras.Model, folder: Path) -> None:
     _tracked(model).write(str(folder / "tracked"))
 
 
-def _resume(method: str, splits: Splits, folder: Path) -> _KerasRun:
+def _resume(
+    method: str, splits: Splits, folder: Path, arrays: bool = False
+) -> _KerasRun:
     """Return a new run that goes on from what was saved by this method."""
-    run = _KerasRun(splits, folder)
+    run = _KerasRun(splits, folder, arrays)
     match method:
         case "save_weights":
             run.model.load_weights(folder / "model.weights.h5")
-        case "save (.keras)":
+        case "save":
             run.model = keras.models.load_model(folder / "model.keras")
-        case "tf.train.Checkpoint":
+        case "Checkpoint":
             _tracked(run.model).read(str(folder / "tracked"))
         case _:  # The callback loads by itself.
             run.callbacks.append(_backup(folder))
@@ -189,24 +200,57 @@ def compare_resume_methods(splits: Splits, folder: Path) -> pd.DataFrame:
 
     Args:
         splits: training and validation images; a few hundred are enough.
-        folder: for the files; made if it is missing, otherwise empty.
+        folder: where a temporary folder is made for the files; made if it is missing.
 
     Returns:
-        A row for each of `CRITERIA`, a column for each method, "kept" or "lost" in each cell.
+        A row for each of `CRITERIA`, a column for each method, "✓" for kept or "–" for lost in each cell.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    whole = _KerasRun(splits, folder)
-    whole.fit()
-    stopped = _KerasRun(splits, folder)
-    stopped.fit(_backup(folder), _StopAt(STOP))
-    _save(stopped.model, folder)
-    table = {
-        method: _resume_with_keras(method, stopped.state(), whole, splits, folder)
-        for method in METHODS
-    }
-    table["lenet5lib"] = _resume_with_this_library(splits, folder / "ours")
+    with tempfile.TemporaryDirectory(
+        dir=folder, ignore_cleanup_errors=True
+    ) as temporary:
+        fresh = Path(temporary)  # Nothing that an earlier call has left is found.
+        whole = _KerasRun(splits, fresh)
+        whole.fit()
+        stopped = _KerasRun(splits, fresh)
+        stopped.fit(_backup(fresh), _StopAt(STOP))
+        _save(stopped.model, fresh)
+        table = {
+            method: _resume_with_keras(
+                method, stopped.state(), whole, splits, fresh
+            )
+            for method in METHODS
+        }
+        table["lenet5lib"] = _resume_with_this_library(splits, fresh / "ours")
     cells = pd.DataFrame(table, index=pd.Index(CRITERIA, name="after a resume"))
-    return cells.replace({True: "kept", False: "lost"})
+    return cells.replace({True: "✓", False: "–"})
+
+
+def differing_with_arrays(splits: Splits, folder: Path) -> pd.Series:
+    """Resume LeNet-5, fed with arrays, by each of Keras's methods; return how many of its weights end different.
+
+    Each is compared with a run that was not stopped. All build the optimizer before they load, and begin with
+    `set_random_seed`.
+
+    Args:
+        splits: training and validation images; a few hundred are enough.
+        folder: where a temporary folder is made for the files; made if it is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {}
+    with tempfile.TemporaryDirectory(
+        dir=folder, ignore_cleanup_errors=True
+    ) as temporary:
+        fresh = Path(temporary)
+        whole, stopped = (_KerasRun(splits, fresh, True) for _ in range(2))
+        whole.fit()
+        stopped.fit(_backup(fresh), _StopAt(STOP))
+        _save(stopped.model, fresh)
+        for method in METHODS:
+            run = _resume(method, splits, fresh, arrays=True)
+            run.fit(first=0 if method == "BackupAndRestore" else STOP)
+            found[method] = article.num_differing(run.model, whole.model)
+    return pd.Series(found, name="weights that differ")
 
 
 def _backup(folder: Path) -> keras.callbacks.BackupAndRestore:
@@ -284,6 +328,8 @@ def _next_epoch(record: Record, model: keras.Model) -> list[bytes]:
 def train_and_kill(run_dir: Path, arguments: list[str], after_epoch: int) -> int:
     """Train in a separate process, from the command line, and kill it as soon as its record holds `after_epoch` epochs.
 
+    It starts from epoch 1: an earlier run in the folder is moved aside first.
+
     SIGKILL cannot be caught: the process has no time to save anything, wherever in the next epoch it is.
 
     Args:
@@ -305,18 +351,61 @@ def train_and_kill(run_dir: Path, arguments: list[str], after_epoch: int) -> int
         "--run-dir",
         str(run_dir),
     ]
+    with run_folder.opened(run_dir, resume=False, report=str):
+        pass
+    return _kill([*command, *arguments], partial(_epochs, run_dir), after_epoch)
+
+
+def run_plain(folder: Path, epochs: int, images: Path, kill_after: int = 0) -> int:
+    """Run `plain_resume.py` by itself; kill it as soon as so many epochs are in its checkpoint, if any are given.
+
+    Args:
+        folder: where the checkpoint is; made if it is missing.
+        epochs: to train in all.
+        images: an .npz file of `x` and `y`.
+        kill_after: epochs to wait for; 0 to let it end.
+
+    Returns:
+        The process's exit code: 0 if it ended by itself, −9 on Linux and macOS if it was killed.
+
+    Raises:
+        ValueError: it failed, or ended before it could be killed.
+    """
+    script = Path(__file__).with_name("plain_resume.py")
+    words = [sys.executable, script, folder, epochs, images]
+    command = [str(word) for word in words]
+    folder.mkdir(parents=True, exist_ok=True)
+    if kill_after:
+        return _kill(command, partial(plain_epochs, folder), kill_after)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"plain_resume.py failed: {done.stderr.strip()[-500:]}")
+    return done.returncode
+
+
+def plain_epochs(folder: Path) -> int:
+    """Return how many epochs the checkpoint of `plain_resume` holds, 0 without one."""
+    path = folder / "last.weights.h5"
+    if not path.exists():
+        return 0
+    with h5py.File(path) as file:
+        return len(json.loads(file.attrs["losses"]))
+
+
+def _kill(command: list[str], epochs: Callable[[], int], after_epoch: int) -> int:
+    """Start a process, kill it as soon as so many epochs are done, return its exit code; ValueError if it ends before."""
     with subprocess.Popen(
-        [*command, *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
-        while process.poll() is None:
-            if _epochs(run_dir) >= after_epoch:
-                process.kill()
-                return process.wait()
-            time.sleep(0.02)
-        errors = process.communicate()[1].strip().splitlines()
+        try:
+            while process.poll() is None:
+                if epochs() >= after_epoch:
+                    process.kill()
+                    return process.wait()
+                time.sleep(0.02)
+            errors = process.communicate()[1].strip().splitlines()
+        finally:
+            process.kill()  # Where the wait was interrupted.
     raise ValueError(
         f"the training process ended with {process.returncode} before it could be "
         f"killed; expected more than {after_epoch} epochs. "

@@ -110,7 +110,7 @@ def matrix_rate(side: int = 2048, by: str = "numpy") -> float:
     left, right = random_array(side, side), random_array(side, side)
     if by == "numpy":
         return 2 * side**3 / seconds(lambda: left @ right)
-    import tensorflow as tf
+    from lenet5lib._keras import tf
 
     one, two = tf.constant(left), tf.constant(right)
     return 2 * side**3 / seconds(lambda: tf.matmul(one, two)[0, 0].numpy())
@@ -297,9 +297,8 @@ def recorded_points(
 @functools.cache
 def graph_operations(batch_size: int = 32) -> int:
     """Return the number of operations in the graph of one training step that Keras hands to TensorFlow for LeNet-5."""
-    import tensorflow as tf
-
     from lenet5lib import models
+    from lenet5lib._keras import tf
 
     model = models.build(LENET5)
     model.compile("adam", "sparse_categorical_crossentropy")

@@ -6,8 +6,9 @@ the layers that read it, so that only the connections distinguish the maps.
 
 from __future__ import annotations
 
-import keras
 import numpy as np
+
+from lenet5lib._keras import keras
 
 
 def equalize_maps(model: keras.Model) -> None:

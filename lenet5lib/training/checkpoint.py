@@ -47,11 +47,18 @@ class DamagedError(CheckpointError):
 
     def __init__(self, path: Path, found: str) -> None:
         self.reason = f"the checkpoint {path} is damaged: {found}"
-        super().__init__(
-            f"{self.reason}. It is left as it is; restore it from a copy, or train "
-            "again from epoch 1 with --no-resume (resume=False), which moves the "
-            "folder aside."
+        remedy = _without_best(path) or (
+            "It is left as it is; restore it from a copy, or train again from epoch 1 "
+            "with --no-resume (resume=False), which moves the folder aside."
         )
+        super().__init__(f"{self.reason}. {remedy}")
+
+
+def _without_best(path: Path) -> str:
+    """Return what to do where a run's best weights cannot be had and its last ones can; "" for other files."""
+    if path.name == BEST and path.with_name(LAST).exists():
+        return f"Take {LAST} with --last, or train on: the best weights are made again."
+    return ""
 
 
 def misfit(path: Path, error: Exception) -> CheckpointError:
@@ -225,6 +232,12 @@ def load_weights(path: Path) -> tuple[Architecture, Weights]:
             if layer.name in weights and not isinstance(layer, RBF):
                 own = weights[layer.name]
                 weights[layer.name] = tuple(next(averages) for _ in own)
+    for name, arrays in weights.items():
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise CheckpointError(
+                f"the weights of {name} in {path} are no finite numbers: training "
+                "diverged. Train again with a lower learning rate."
+            )
     return architecture, weights
 
 
@@ -242,9 +255,8 @@ def read(path: Path) -> tuple[bytes, Record]:
     try:
         whole = path.read_bytes()
     except FileNotFoundError:
-        raise CheckpointError(
-            f"no checkpoint at {path}. Name the folder of a run that was trained."
-        ) from None
+        remedy = _without_best(path) or "Name the folder of a run that was trained."
+        raise CheckpointError(f"no checkpoint at {path}. {remedy}") from None
     except OSError as error:
         raise CheckpointError(
             f"cannot read the checkpoint {path}: {error.strerror}. Make it "

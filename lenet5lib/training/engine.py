@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from contextlib import AbstractContextManager
 from importlib.metadata import version
@@ -9,10 +10,14 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
-from lenet5lib import data
-from lenet5lib.data import Digits
+from lenet5lib import arithmetic, data
+from lenet5lib._checks import require_choice
+from lenet5lib.data import Digits, Splits
+from lenet5lib.loops import compiled, update
 from lenet5lib.records import Config
+from lenet5lib.spec import Architecture
 from lenet5lib.training.losses import Loss
+from lenet5lib.training.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -20,6 +25,27 @@ if TYPE_CHECKING:
 
 ENGINES = ("loops", "keras")
 """The names of the engines."""
+
+
+def require_fitting(architecture: Architecture, splits: Splits) -> None:
+    """Raise ValueError unless a network can read all images, and has an output unit for each label."""
+    units = [outputs for _, _, outputs in arithmetic.walk(architecture)][-1][-1]
+    for name in ("train", "validation", "test"):
+        digits = getattr(splits, name)
+        try:
+            data.fit(digits.images[:1], architecture.input_shape)
+        except ValueError as error:
+            raise ValueError(f"the {name} images do not fit: {error}") from None
+        wrong = digits.labels[(digits.labels < 0) | (digits.labels >= units)]
+        if len(wrong):
+            raise ValueError(
+                f"the {name} labels hold {wrong[0]}; expected 0 to {units - 1}, since {architecture.layers[-1].name} has "
+                f"{units} units. Give it a unit for each class, or correct the labels."
+            )
+
+
+class DivergedError(ValueError):
+    """A loss or a weight is no finite number; the text says where, nothing of it is saved."""
 
 
 class Engine(Protocol):
@@ -81,6 +107,10 @@ class Engine(Protocol):
         """
         ...
 
+    def is_finite(self) -> bool:
+        """Return whether all trained weights are finite numbers."""
+        ...
+
     def outputs(self, images: np.ndarray) -> np.ndarray:
         """Return the network's outputs for uint8 images, (n, classes)."""
         ...
@@ -108,3 +138,37 @@ class Engine(Protocol):
     def model(self) -> keras.Model:
         """Return a Keras model with these weights and this optimizer's state."""
         ...
+
+
+def choose_engine(recipe: Recipe, name: str | None) -> str:
+    """Return the name of the engine to train with; Keras where the loops cannot, said in a line if numba is missing.
+
+    Args:
+        recipe: whose optimizer the engine must have.
+        name: one of `ENGINES`, or None for the loops where they can.
+
+    Raises:
+        ValueError: a different name; or the loops were asked for and do not have the recipe's optimizer.
+    """
+    if name is not None:
+        require_choice("engine", name, ENGINES)
+    if name == "keras" or (
+        name is None and recipe.optimizer not in update.OPTIMIZERS
+    ):
+        return "keras"
+    update.require_optimizer(recipe)
+    if compiled.available():
+        return "loops"
+    compiled.say_missing("Keras takes the place of the compiled loops")
+    return "keras"
+
+
+def require_finite(engine: Engine, losses: dict[str, float], where: str) -> None:
+    """Raise DivergedError unless these losses and the engine's weights are finite numbers."""
+    weights = {} if engine.is_finite() else {"a weight": math.nan}
+    for name, value in (losses | weights).items():
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"{name} is {value} in {where}; expected finite numbers. What was saved before is left as it is. Train "
+                "with a lower learning rate, in a different folder or with --no-resume (resume=False)."
+            )

@@ -7,6 +7,7 @@ The folder holds `last.weights.h5` (weights, optimizer and record), `previous.we
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -25,6 +26,13 @@ FILES = (LAST, PREVIOUS, BEST, records.NAME)
 
 class RunError(ValueError):
     """A run folder that does not fit what is asked; the text says what came, what was expected, what to do."""
+
+
+def named(run_dir: str | Path) -> Path:
+    """Return the path of a run's folder, which must not be an empty text, such as a variable that was never set."""
+    if not str(run_dir).strip():
+        raise RunError(f"run_dir is {run_dir!r}; expected a folder. Name one.")
+    return Path(run_dir)
 
 
 @contextlib.contextmanager
@@ -54,7 +62,9 @@ def make(run_dir: Path) -> None:
         RunError: it cannot be made.
     """
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
+        # What a link names may have been moved aside.
+        real = Path(os.path.realpath(run_dir)) if run_dir.is_symlink() else run_dir
+        real.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(
             f"cannot make the folder {run_dir}: {error.strerror}. Name a folder "
@@ -63,16 +73,24 @@ def make(run_dir: Path) -> None:
 
 
 def move_aside(run_dir: Path, report: Callable[[str], Any]) -> None:
-    """Rename an earlier run's folder to the first free name of run_dir.1, run_dir.2, …
+    """Rename an earlier run's folder to the first free name of run_dir.1, run_dir.2, …; of a link, the folder it names.
 
     Raises:
-        RunError: it cannot be renamed.
+        RunError: it cannot be renamed, or is the current folder.
     """
     if not any((run_dir / name).exists() for name in FILES):
         return
-    aside = _first_free(run_dir, "{}.{}")
+    real = Path(os.path.realpath(run_dir))
+    if Path.cwd().is_relative_to(real):
+        raise RunError(
+            f"cannot move {real} aside: it is the current folder, or holds it. Name a "
+            "different folder for the new run."
+        )
+    whole = run_dir.is_symlink() or run_dir.name in ("", "..")
+    folder = real if whole else run_dir
+    aside = _first_free(folder, "{}.{}")
     try:
-        run_dir.rename(aside)
+        folder.rename(aside)
     except OSError as error:
         raise RunError(
             f"cannot move {run_dir} aside: {error.strerror}. Name a different "
@@ -100,10 +118,12 @@ def resume(
     """
     path, notice = checkpoint.newest(run_dir)
     if path is None:
-        if (run_dir / records.NAME).exists():
+        best, lost = run_dir / BEST, (run_dir / records.NAME).exists()
+        # Weights of the first epoch are all that a run has that died before its first checkpoint.
+        if lost or (best.exists() and len(checkpoint.read_record(best).epochs) > 1):
             raise RunError(
-                f"{run_dir} holds a run's record but no {LAST}; expected both or "
-                "neither. Restore the checkpoint, or start again from epoch 1 with "
+                f"{run_dir} holds a run's {'record' if lost else 'best weights'} but no {LAST}; "
+                "expected both or neither. Restore the checkpoint, or start again from epoch 1 with "
                 "--no-resume (resume=False), which moves the folder aside."
             )
         return new
@@ -115,8 +135,8 @@ def resume(
         raise checkpoint.misfit(path, error) from None
     if notice:
         report(f"Notice: {notice}, {progress(record)}.")
-        _set_damaged_aside(run_dir, report)
-    _adopt_best(record, run_dir)
+        _set_aside(run_dir / LAST, report)
+    _adopt_best(engine, record, run_dir, report)
     _write_record(record, run_dir)
     report(f"Resuming {run_dir} {progress(record)}.")
     return record
@@ -130,9 +150,11 @@ def _require_same_run(
     if (kept := record.sessions[-1]["engine"]) != engine.name:
         found.append(f"engine: {kept} in the folder, {engine.name} asked for")
     if found:
+        cyclic = any("learning_rate.epochs" in one for one in found)
+        cycle = " The length of a cycle is fixed when its run begins." * cyclic
         raise RunError(
             f"{run_dir} holds a run of a different configuration. "
-            f"{'; '.join(found)}. Use the run's own values, name a different folder, "
+            f"{'; '.join(found)}.{cycle} Use the run's own values, name a different folder, "
             "or start again from epoch 1 with --no-resume (resume=False), which moves "
             "the old run aside."
         )
@@ -169,27 +191,41 @@ def _short(value: Any) -> str:
     return f"{value[:12]}…" if is_checksum else str(value)
 
 
-def _set_damaged_aside(run_dir: Path, report: Callable[[str], Any]) -> None:
-    """Rename a damaged last checkpoint to the first free name of damaged-1.weights.h5, damaged-2.weights.h5, …"""
-    if (run_dir / LAST).exists():
-        aside = _first_free(run_dir / LAST, "damaged-{1}.weights.h5")
-        (run_dir / LAST).rename(aside)
-        report(f"The damaged file is now {aside.name}.")
+def _set_aside(path: Path, report: Callable[[str], Any]) -> None:
+    """Rename a file that cannot be used, if it is there, to the first free name of damaged-1.weights.h5, damaged-2 …"""
+    if path.exists():
+        aside = _first_free(path, "damaged-{1}.weights.h5")
+        path.rename(aside)
+        report(f"The file is now {aside.name}.")
 
 
-def _adopt_best(record: Record, run_dir: Path) -> None:
-    """Take the lowest loss from the best weights' own record, where it is lower than this record's.
+def _adopt_best(
+    engine: Engine, record: Record, run_dir: Path, report: Callable[[str], Any]
+) -> None:
+    """Take epoch and loss of the best weights from their own record; if they cannot be used, go on without them.
 
     The best weights are saved before the checkpoint, so they may be an epoch ahead of it, or two ahead of the previous one.
-    That epoch is trained again; if a different machine then gives a slightly higher loss, the better weights stay.
+    That epoch is trained again; if a different machine then gives a slightly higher loss, the better weights stay. In place
+    of weights that cannot be used, those of the last epoch are the best until better ones come.
     """
-    try:
-        kept = checkpoint.read_record(run_dir / BEST)
-    except checkpoint.CheckpointError:
+    path, reason = run_dir / BEST, f"there is no {BEST} in {run_dir}"
+    if path.exists():
+        try:
+            kept = checkpoint.read_record(path)
+            if kept.config == record.config:
+                record.best = kept.best
+                return
+            reason = f"{path} is of a different run"
+        except checkpoint.CheckpointError as error:
+            reason = getattr(error, "reason", str(error))
+    elif not record.best["epoch"]:
         return
-    best, known = kept.best["val_loss"], record.best["val_loss"]
-    if kept.config == record.config and (known is None or best < known):
-        record.best = kept.best
+    report(f"Notice: {reason}. The best of the epochs from here on is kept.")
+    _set_aside(path, report)
+    record.best = {"epoch": 0, "val_loss": None}
+    if record.epochs and not record.unfinished_epoch:
+        with engine.ema_weights():
+            save_best(engine, record, run_dir)
 
 
 def unfinished_steps(record: Record) -> int:

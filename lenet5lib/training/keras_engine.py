@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from lenet5lib import models
+from lenet5lib._keras import keras, tf
 from lenet5lib.data import Digits
 from lenet5lib.lenet1998 import optimizer as lenet1998_optimizer
 from lenet5lib.records import Config
@@ -116,6 +115,10 @@ class KerasEngine(Engine):
         arrays = tf.constant(batches, tf.int32), tf.constant(learning_rates)
         loss, num_correct = self.graph(self.pixels, *arrays)
         return loss.numpy().item(), num_correct.numpy().item()
+
+    def is_finite(self) -> bool:
+        trained = self.trained.trainable_variables
+        return all(np.isfinite(one.numpy()).all() for one in trained)
 
     def outputs(self, images: np.ndarray) -> np.ndarray:
         return models.outputs(self.trained, images)

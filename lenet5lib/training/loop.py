@@ -23,13 +23,17 @@ import pandas as pd
 from tqdm import tqdm
 
 from lenet5lib import data
-from lenet5lib._checks import require_choice, require_int, require_number
+from lenet5lib._checks import require_int, require_number, say
 from lenet5lib.data import Digits, Splits
-from lenet5lib.loops import compiled, update
 from lenet5lib.records import Config, DataInfo, Record
 from lenet5lib.spec import Architecture
 from lenet5lib.training import augment, checkpoint, folder
-from lenet5lib.training.engine import ENGINES, Engine
+from lenet5lib.training.engine import (
+    Engine,
+    choose_engine,
+    require_finite,
+    require_fitting,
+)
 from lenet5lib.training.loops_engine import LoopsEngine
 from lenet5lib.training.losses import CrossEntropy, Loss, make_loss
 from lenet5lib.training.recipe import DEFAULT_RECIPE, Recipe
@@ -94,7 +98,7 @@ def train(
     save_steps: int | None = None,
     watch_test: bool = False,
     command: str | None = None,
-    report: Callable[[str], Any] | None = print,
+    report: Callable[[str], Any] | None = say,
 ) -> Run:
     """Train, keep the best weights, and resume the run that the folder holds.
 
@@ -124,9 +128,11 @@ def train(
     Raises:
         RunError: the folder holds a run of a different configuration; each difference is named.
         CheckpointError: all checkpoints are damaged, or one cannot be saved.
+        DivergedError: a loss or a weight is no finite number; what was saved before is left as it is.
         LockedError: another process is training in the folder.
         Stopped: training was asked to stop, and has saved.
-        ValueError: the recipe does not fit the architecture, or the engine that was asked for.
+        ValueError: the recipe does not fit the architecture, or the engine that was asked for; images or labels that do not
+            fit the architecture.
     """
     epochs = require_int("epochs", epochs)
     seed = require_int("seed", seed, minimum=0)
@@ -137,7 +143,8 @@ def train(
     config = configuration(architecture, splits, recipe, seed, watch_test)
     name = choose_engine(recipe, engine)
     loss, val_loss = _losses(config)
-    run_dir, report = Path(run_dir), report or _silent
+    require_fitting(architecture, splits)
+    run_dir, report = folder.named(run_dir), report or _silent
     with folder.opened(run_dir, resume, report), Stop() as stop:
         trained = make_engine(name, config, loss, splits.train)
         new = Record(config, command)
@@ -176,29 +183,6 @@ def _losses(config: Config) -> tuple[Loss, Loss]:
     recipe = config.recipe
     named = config.architecture, recipe.loss, recipe.rubbish_distance
     return make_loss(*named, recipe.label_smoothing), make_loss(*named)
-
-
-def choose_engine(recipe: Recipe, name: str | None) -> str:
-    """Return the name of the engine to train with; Keras where the loops cannot, said in a line if numba is missing.
-
-    Args:
-        recipe: whose optimizer the engine must have.
-        name: one of `ENGINES`, or None for the loops where they can.
-
-    Raises:
-        ValueError: a different name; or the loops were asked for and do not have the recipe's optimizer.
-    """
-    if name is not None:
-        require_choice("engine", name, ENGINES)
-    if name == "keras" or (
-        name is None and recipe.optimizer not in update.OPTIMIZERS
-    ):
-        return "keras"
-    update.require_optimizer(recipe)
-    if compiled.available():
-        return "loops"
-    compiled.say_missing("Keras takes the place of the compiled loops")
-    return "keras"
 
 
 def make_engine(name: str, config: Config, loss: Loss, digits: Digits) -> Engine:
@@ -336,7 +320,11 @@ class _Loop:
         seconds = state["seconds"]
         line = {"epoch": epoch} | self.train_epoch(state, epochs)
         with self.engine.ema_weights():
-            line |= self.evaluate()
+            found = self.evaluate()
+            require_finite(
+                self.engine, found, f"epoch {epoch}, after its last step"
+            )
+            line |= found
             line["seconds"] = round(seconds + time.perf_counter() - start, 3)
             self.record.epochs.append(line)
             self.saver.save_best()
@@ -367,8 +355,10 @@ class _Loop:
         with self.progress_bar(text, done, len(batches)) as bar:
             for first in range(done, len(batches), size):
                 rows = batches[first : first + size]
-                result = engine.train_steps(rows, rates[first : first + size])
-                loss, num_correct = result
+                given = rows, rates[first : first + size]
+                loss, num_correct = engine.train_steps(*given)
+                steps = f"steps {first + 1:,} to {first + len(rows):,}"
+                require_finite(engine, {"loss": loss}, f"epoch {epoch}, {steps}")
                 state["losses"].append(loss)
                 state["num_correct"] += num_correct
                 if np.count_nonzero(rows >= 0) == size * engine.batch_size:

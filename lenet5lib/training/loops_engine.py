@@ -51,6 +51,9 @@ class LoopsEngine(Engine):
         given = self.epoch_images, self.labels, batches, learning_rates
         return self.trainer.steps(*given)
 
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.network.weights).all())
+
     def outputs(self, images: np.ndarray) -> np.ndarray:
         return self.network.predict(images)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from lenet5lib._checks import require_number
-from lenet5lib.spec import RBF, Architecture
+from lenet5lib.spec import RBF, Architecture, Dense, activation_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -152,7 +152,14 @@ def make_loss(
     Raises:
         ValueError: the loss does not fit the network's outputs; the text says which do.
     """
-    distances = isinstance(architecture.layers[-1], RBF)
+    last = architecture.layers[-1]
+    distances = isinstance(last, RBF)
+    is_dense, activation = isinstance(last, Dense), activation_of(last)
+    if not distances and not (is_dense and activation == "softmax"):
+        raise ValueError(
+            f"the last layer, {last.name}, is {last.kind} with the activation {activation}; expected dense with "
+            "softmax, which gives probabilities, or RBF, which gives distances. Change the last layer."
+        )
     fitting = ["maximum a posteriori", "maximum likelihood"]
     fitting = fitting if distances else ["cross-entropy"]
     if name not in (None, *fitting):
@@ -193,10 +200,11 @@ def posterior(distances: np.ndarray, j: float = RUBBISH_DISTANCE) -> np.ndarray:
     Source: the 1998 paper, section II.C, below equation (9); chapter 12, equation (12.4).
 
     Raises:
-        ValueError: j is not above 0.
+        ValueError: j is not above 0; a distance is below 0 or NaN.
     """
     require_number("j", j, above=0)
     distances = np.asarray(distances, np.float64)
+    _require_rows(distances, (distances >= 0).all(axis=1), "distances of 0 or more")
     shift = np.minimum(distances.min(axis=1, keepdims=True), j)
     powers = np.exp(shift - distances)
     found = powers / (np.exp(shift - j) + powers.sum(axis=1, keepdims=True))
@@ -211,7 +219,24 @@ def probabilities(
     """Return a network's outputs (n, classes) as probabilities: of distances the posterior, see `posterior`."""
     if architecture and isinstance(architecture.layers[-1], RBF):
         return posterior(outputs)
+    return require_probabilities(outputs)
+
+
+def require_probabilities(outputs: np.ndarray) -> np.ndarray:
+    """Return a network's outputs (n, classes), which must be 0 or more and in each row add up to 1."""
+    whole = abs(outputs.sum(axis=-1, dtype=np.float64) - 1) < 1e-3
+    _require_rows(outputs, whole & (outputs >= 0).all(axis=-1), "probabilities")
     return outputs
+
+
+def _require_rows(outputs: np.ndarray, fits: np.ndarray, expected: str) -> None:
+    """Raise ValueError unless all rows of a network's outputs (n, classes) fit."""
+    if outputs.ndim != 2 or not fits.all():
+        row = outputs[~fits][0] if outputs.ndim == 2 else outputs
+        raise ValueError(
+            f"the network's outputs of shape {outputs.shape} lie between {row.min():g} and {row.max():g} and add up to "
+            f"{row.sum():g}; expected rows of {expected}. Take a network that ends in softmax or RBF and did not diverge."
+        )
 
 
 def for_keras(loss: Loss) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:

@@ -6,6 +6,7 @@ of `Recipe`. Plain numbers only: no TensorFlow is needed to read or compare reci
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
@@ -13,24 +14,33 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lenet5lib._checks import (
+    ONE,
     from_plain,
+    make,
+    put,
+    python_value,
     require_choice,
     require_int,
     require_number,
+    require_rate,
     to_plain,
 )
-from lenet5lib.training.schedules import SCHEDULES, Schedule
+from lenet5lib.training.schedules import SCHEDULE_1998, SCHEDULES, Schedule
 
 LOSSES = ("cross-entropy", "maximum likelihood", "maximum a posteriori")
 """The losses by their names; `losses` computes them."""
 OPTIMIZERS = ("adam", "sgd", "levenberg-marquardt")
 """Adam as Keras computes it, gradient descent, and the 1998 paper's optimizer, which is in `lenet1998.optimizer`."""
-OPTIONS_OF = {
+OPTIONS_OF: dict[str | None, set[str]] = {
     "adam": {"weight_decay", "ema_decay"},
     "sgd": {"momentum", "ema_decay"},
     "levenberg-marquardt": {"damping"},
+    "cross-entropy": {"label_smoothing"},
+    "maximum likelihood": set(),
+    "maximum a posteriori": {"rubbish_distance"},
+    None: {"label_smoothing", "rubbish_distance"},
 }
-"""The fields of a recipe that not every optimizer has, by those that have them."""
+"""The fields of a recipe that not every optimizer or loss has, by those that have them; None: the network chooses."""
 INITIALIZERS = ("glorot", "he", "lecun-1998")
 """The distributions of the initial weights: Glorot and Bengio 2010, He and others 2015, the 1998 paper's appendix A."""
 
@@ -73,7 +83,13 @@ class Distortion:
         for name, value in vars(self).items():
             maximum = most.get(name, 1000)
             require_number(f"{name} of Distortion", value, maximum=maximum)
+            put(self, **{name: python_value(value)})
         require_number("smoothness of Distortion", self.smoothness, minimum=0.1)
+        if self.smoothness != Distortion.smoothness and not self.elastic:
+            raise ValueError(
+                f"smoothness of Distortion is {self.smoothness}, but elastic is 0. Leave "
+                "it out, or give elastic."
+            )
 
 
 AFFINE = Distortion(translation=2, scaling=0.1, squeezing=0.1, shear=0.2)
@@ -122,10 +138,10 @@ class Recipe:
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        require_int("batch_size", self.batch_size)
+        put(self, batch_size=require_int("batch_size", self.batch_size))
         if not isinstance(self.learning_rate, tuple(SCHEDULES.values())):
-            require_number("learning_rate", self.learning_rate, above=0)
-        require_number("weight_decay", self.weight_decay)
+            rate = require_rate("learning_rate", self.learning_rate)
+            put(self, learning_rate=rate)
         if not isinstance(self.distortion, Distortion | None):
             raise ValueError(
                 f"distortion is {self.distortion!r}; expected a Distortion or None. "
@@ -136,21 +152,29 @@ class Recipe:
             if "choices" in one.metadata and value != one.default:
                 require_choice(one.name, value, one.metadata["choices"])
         for name in ("rubbish_distance", "damping"):
-            if getattr(self, name) is not None:
-                require_number(name, getattr(self, name), above=0)
-        for name in ("label_smoothing", "ema_decay", "momentum"):
-            require_number(name, getattr(self, name), below=1)
-        self._require_options_of_the_optimizer()
-
-    def _require_options_of_the_optimizer(self) -> None:
-        """Raise ValueError if a field is set that the optimizer does not have."""
-        fitting = OPTIONS_OF[self.optimizer]
-        others = (name for names in OPTIONS_OF.values() for name in names - fitting)
-        for name in filter(lambda name: getattr(self, name), others):
+            if (value := getattr(self, name)) is not None:
+                put(self, **{name: require_number(name, value, above=0)})
+        for name in ("weight_decay", "label_smoothing", "ema_decay", "momentum"):
+            below = math.inf if name == "weight_decay" else ONE
+            made = require_number(name, getattr(self, name), below=below)
+            put(self, **{name: made})
+        self._require_options(OPTIMIZERS, self.optimizer)
+        self._require_options(LOSSES, self.loss)
+        if self.learning_rate == SCHEDULE_1998 and self.optimizer != OPTIMIZERS[2]:
             raise ValueError(
-                f"{name} is {getattr(self, name)}, but {self.optimizer} has none. "
-                "Leave it out, or choose the other optimizer."
+                f"learning_rate is SCHEDULE_1998, but optimizer is {self.optimizer}; "
+                f"expected {OPTIMIZERS[2]}. Choose it, or other rates."
             )
+
+    def _require_options(self, names: Sequence[str], chosen: str | None) -> None:
+        """Raise ValueError if a field is set that the optimizer or the loss that was chosen does not have."""
+        fields = set().union(*map(OPTIONS_OF.__getitem__, names))
+        for name in sorted(fields - OPTIONS_OF[chosen]):
+            if value := getattr(self, name):
+                raise ValueError(
+                    f"{name} is {value}, but {chosen} has none. Leave it out, or choose "
+                    "what has it."
+                )
 
     def learning_rates(
         self, steps: np.ndarray, steps_per_epoch: int, val_losses: Sequence[float]
@@ -166,7 +190,7 @@ class Recipe:
             float32, as many as steps.
         """
         schedule = self.learning_rate
-        if isinstance(schedule, int | float | np.number):
+        if isinstance(schedule, int | float):
             return np.full(len(steps), schedule, np.float32)
         rates = schedule.learning_rates(steps, steps_per_epoch, val_losses)
         return rates.astype(np.float32)
@@ -185,7 +209,8 @@ class Recipe:
         True
         """
         kinds = SCHEDULES | {Distortion.kind: Distortion}
-        return cls(**{name: from_plain(one, kinds) for name, one in values.items()})
+        plain = {name: from_plain(one, kinds) for name, one in values.items()}
+        return make(cls, plain)
 
 
 DEFAULT_RECIPE = Recipe()

@@ -9,15 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
-from lenet5lib._checks import require_int, require_number
+from lenet5lib._checks import (
+    Checked,
+    put,
+    require_int,
+    require_number,
+    require_rate,
+)
 
 
 @dataclass(frozen=True)
-class OneCycle:
+class OneCycle(Checked):
     """Up to `max_lr` along half a cosine, then down to almost nothing along another.
 
     The cycle is `epochs` long, whatever number of epochs is trained; after it the rate stays at its last value.
@@ -39,12 +46,13 @@ class OneCycle:
     final_div_factor: float = 400.0
     kind: ClassVar[str] = "one-cycle"
 
-    def __post_init__(self) -> None:
-        require_number("max_lr of OneCycle", self.max_lr, above=0)
-        require_int("epochs of OneCycle", self.epochs)
-        require_number("pct_start of OneCycle", self.pct_start, maximum=1)
-        for name in ("div_factor", "final_div_factor"):
-            require_number(f"{name} of OneCycle", getattr(self, name), minimum=1)
+    CHECKS: ClassVar = {
+        "max_lr": require_rate,
+        "epochs": require_int,
+        "pct_start": partial(require_number, maximum=1),
+        "div_factor": partial(require_number, minimum=1),
+        "final_div_factor": partial(require_number, minimum=1),
+    }
 
     def learning_rates(
         self, steps: np.ndarray, steps_per_epoch: int, val_losses: Sequence[float]
@@ -79,14 +87,17 @@ class PiecewiseConstant:
     kind: ClassVar[str] = "piecewise-constant"
 
     def __post_init__(self) -> None:
-        if not self.pieces:
-            raise ValueError(
-                "pieces of PiecewiseConstant is (); expected pairs of (epochs, "
-                "learning rate). Give at least one."
-            )
-        for epochs, rate in self.pieces:
-            require_int("epochs of PiecewiseConstant", epochs)
-            require_number("learning rate of PiecewiseConstant", rate, above=0)
+        made, wanted = [], isinstance(self.pieces, tuple | list) and self.pieces
+        for piece in wanted or ((),):
+            if not isinstance(piece, tuple | list) or len(piece) != 2:
+                raise ValueError(
+                    f"pieces of PiecewiseConstant is {self.pieces!r}; expected pairs of "
+                    "(epochs, learning rate). Give at least one."
+                )
+            epochs = require_int("epochs of PiecewiseConstant", piece[0])
+            rate = require_rate("learning rate of PiecewiseConstant", piece[1])
+            made.append((epochs, rate))
+        put(self, pieces=tuple(made))
 
     def learning_rates(
         self, steps: np.ndarray, steps_per_epoch: int, val_losses: Sequence[float]
@@ -99,17 +110,17 @@ class PiecewiseConstant:
 
 
 @dataclass(frozen=True)
-class ReduceOnPlateau:
+class ReduceOnPlateau(Checked):
     """A learning rate that is multiplied by `factor` when the validation loss has not improved for `patience` epochs.
 
     It is computed from the validation losses of all epochs so far, which the record holds.
 
     Attributes:
         initial_lr: the first learning rate.
-        factor: 0 to 1.
+        factor: above 0 and below 1.
         patience: epochs without improvement, since the best or since the last change, after which the rate changes.
         min_delta: how much lower a loss must be to count as better, in nats.
-        min_lr: the rate does not fall below this.
+        min_lr: the rate does not fall below this; at most `initial_lr`.
 
     The default of `min_delta` and the counting are those of Keras's ReduceLROnPlateau.
     """
@@ -121,12 +132,18 @@ class ReduceOnPlateau:
     min_lr: float = 0.0
     kind: ClassVar[str] = "plateau"
 
+    CHECKS: ClassVar = {
+        "initial_lr": require_rate,
+        "factor": partial(require_number, above=0, below=1),
+        "patience": require_int,
+        "min_delta": require_number,
+        "min_lr": require_number,
+    }
+
     def __post_init__(self) -> None:
-        require_number("initial_lr of ReduceOnPlateau", self.initial_lr, above=0)
-        require_number("factor of ReduceOnPlateau", self.factor, maximum=1)
-        require_int("patience of ReduceOnPlateau", self.patience)
-        require_number("min_delta of ReduceOnPlateau", self.min_delta)
-        require_number("min_lr of ReduceOnPlateau", self.min_lr)
+        super().__post_init__()
+        what = "min_lr of ReduceOnPlateau"
+        require_number(what, self.min_lr, maximum=self.initial_lr)
 
     def learning_rates(
         self, steps: np.ndarray, steps_per_epoch: int, val_losses: Sequence[float]

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import keras
 import pandas as pd
-import tensorflow as tf
 
 from lenet5lib import models
+from lenet5lib._keras import keras, tf
 from lenet5lib.data import Digits
-from lenet5lib.training.losses import Loss
+from lenet5lib.training.losses import Loss, require_probabilities
 
 
 def train_step(
@@ -50,9 +49,14 @@ def train_step(
 
 def gradient_sizes(model: keras.Model, digits: Digits) -> pd.Series:
     """Return the mean absolute gradient of the cross-entropy on these images, for the kernel of each layer that has one."""
-    kernels = {layer.name: layer.kernel for layer in model.layers if layer.weights}
+    kernels = {
+        layer.name: layer.kernel
+        for layer in model.layers
+        if hasattr(layer, "kernel")
+    }
     with tf.GradientTape() as tape:
         outputs = model(models.prepared(model, digits.images))
+        require_probabilities(outputs.numpy())
         losses = keras.losses.sparse_categorical_crossentropy(
             digits.labels, outputs
         )

@@ -2,112 +2,29 @@
 
 The hyperparameters of `train` are the fields of `Recipe`, one option each. A command imports what it needs when it runs, so
 that `describe` and `--help` answer without TensorFlow. Exit codes: 0 done, 1 something went wrong (one line on stderr says
-what), 2 the command line cannot be parsed, 130 or 143 stopped by Ctrl-C or SIGTERM.
+what), 2 the command line cannot be parsed, 130 or 143 stopped by Ctrl-C or SIGTERM, 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
-import dataclasses
-import inspect
+import contextlib
+import io
 import os
-import re
 import shlex
 import signal
 import sys
-import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lenet5lib import __version__, arithmetic, spec
+from lenet5lib.cli.options import add_recipe, recipe_of
 
-if TYPE_CHECKING:
-    from lenet5lib.training.recipe import Recipe
-
+CLOSED = 141
+"""The exit code of a program whose output is not read to its end: 128 and the number of SIGPIPE."""
 NETWORKS = spec.ARCHITECTURES | spec.VARIANTS
 """The architectures by the names that `--architecture` takes."""
-
-
-# The hyperparameters: one option for each field of Recipe.
-
-
-def add_recipe(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each field of `Recipe`: its name, type, default, choices and help."""
-    from lenet5lib.training.recipe import Recipe
-
-    types, helps = typing.get_type_hints(Recipe), attributes(Recipe)
-    for field in dataclasses.fields(Recipe):
-        read, shown = reader(types[field.name])
-        default = "" if field.default is None else f" (default: {field.default})"
-        parser.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=read,
-            default=field.default,
-            choices=field.metadata.get("choices"),
-            metavar=None if "choices" in field.metadata else shown,
-            help=f"{helps[field.name]}{default}".replace("%", "%%"),
-        )
-
-
-def recipe_of(options: argparse.Namespace) -> Recipe:
-    """Return the recipe that the options ask for."""
-    from lenet5lib.training.recipe import Recipe
-
-    names = (field.name for field in dataclasses.fields(Recipe))
-    return Recipe(**{name: getattr(options, name) for name in names})
-
-
-def attributes(cls: type) -> dict[str, str]:
-    """Return the texts of a docstring's section "Attributes", by name."""
-    documented = inspect.getdoc(cls) or ""
-    section = documented.partition("Attributes:\n")[2].partition("\n\n")[0]
-    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
-    return {name: " ".join(text.split()).rstrip(".") for name, text in found}
-
-
-def reader(annotation: Any) -> tuple[Callable[[str], Any], str]:
-    """Return a function that reads a value of this type from the command line, and the type's name there."""
-    union = typing.get_args(annotation) or (annotation,)
-    known = {one.__name__: one for one in union if hasattr(one, "__post_init__")}
-    plain = next(one for one in union if one is not type(None))
-    if not known:
-        return plain, plain.__name__.upper()
-    shown = [
-        *(["FLOAT"] if plain is float else []),
-        *(f"{one}(…)" for one in known),
-    ]
-    return lambda text: read_call(text, known, shown), "|".join(shown)
-
-
-def read_call(text: str, known: dict[str, type], shown: Sequence[str]) -> Any:
-    """Read a number, or a dataclass as it is written in Python: `OneCycle(max_lr=0.004, epochs=20)`.
-
-    Args:
-        text: from the command line; only literals may stand in the brackets.
-        known: the dataclasses by name.
-        shown: what is expected, for errors; "FLOAT" is in it if a number may come.
-
-    Raises:
-        ArgumentTypeError: something else.
-    """
-    try:
-        node = ast.parse(text.strip(), mode="eval").body
-        if "FLOAT" in shown and not isinstance(node, ast.Call):
-            return float(text)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            values = [ast.literal_eval(one) for one in node.args]
-            named = {
-                str(one.arg): ast.literal_eval(one.value) for one in node.keywords
-            }
-            return known[node.func.id](*values, **named)
-        reason = "another kind of value"
-    except (KeyError, SyntaxError, TypeError, ValueError) as error:
-        reason = str(error)
-    raise argparse.ArgumentTypeError(
-        f"{text!r} ({reason}); expected {' or '.join(shown)}"
-    )
 
 
 # The commands.
@@ -146,10 +63,17 @@ def train(options: argparse.Namespace) -> None:
         command=options.line,
     )
     best = run.record.best
-    print(
-        f"Best on validation: epoch {best['epoch']}, val_loss "
-        f"{best['val_loss']:.4f}. Saved in {run.run_dir}."
-    )
+    # Without a loss the best weights are lost, and no epoch came after.
+    if best["val_loss"] is None:
+        which = "No best weights are kept; train on, or evaluate with --last"
+    else:
+        name = run.record.best_name.capitalize()
+        which = f"{name}: epoch {best['epoch']}, val_loss {best['val_loss']:.4f}"
+    if options.train_on_all:
+        which = (
+            f"No image held out: epoch {len(run.record.epochs)}, the last, counts"
+        )
+    print(f"{which}. Saved in {run.run_dir}")
 
 
 def speedrun(options: argparse.Namespace) -> None:
@@ -177,12 +101,13 @@ def speedrun(options: argparse.Namespace) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Print the best weights' error on the test images, with its confidence interval."""
+    """Print a run's error on the test images, with its confidence interval."""
     from lenet5lib import data, evaluation
+    from lenet5lib.cli import reading
     from lenet5lib.training import checkpoint
 
-    name = checkpoint.LAST if options.last else checkpoint.BEST
-    record = checkpoint.read_record(options.run_dir / name)
+    path = reading.weights(options.run_dir, options.last)
+    record = checkpoint.read_record(path)
     dataset = data.load_digits(options.data or "auto")
     if options.data is None:
         known = record.config.data
@@ -194,37 +119,45 @@ def evaluate(options: argparse.Namespace) -> None:
                 f"found is {dataset.dataset_name}{', with other images' * same}. "
                 "Name the file of test images with --data."
             )
-    network = checkpoint.load(options.run_dir, name, options.engine)
+    network = checkpoint.load(path.parent, path.name, options.engine)
     result = evaluation.evaluate(network, dataset.test)
-    epoch = len(record.epochs) if options.last else record.best["epoch"]
-    print(
-        f"Trained on {record.dataset_name}, epoch {epoch}; tested on "
-        f"{dataset.dataset_name}."
-    )
-    print(result)
+    print(f"{record.about()}\nTested on {dataset.dataset_name}.\n{result}")
 
 
-def predict(options: argparse.Namespace) -> None:
-    """Print the digit that the network sees in each image, and the ten probabilities."""
+def predict(options: argparse.Namespace) -> int:
+    """Print the digit that the network sees in each picture, its probability, and what is doubtful."""
     import numpy as np
 
-    from lenet5lib.data import pictures
-
-    # The network is loaded after the images, so that a wrong one is named at once.
-    images = np.stack([pictures.read_digit(path) for path in options.images])
-
     from lenet5lib import evaluation, records
+    from lenet5lib.cli import reading
     from lenet5lib.training import checkpoint
 
+    if options.last and not options.run_dir:
+        raise ValueError("--last stands alone; expected --run-dir too. Name a run.")
     path = records.weights()
-    if options.run_dir is not None:
-        path = options.run_dir / records.read(options.run_dir).weights_name
-    network = checkpoint.load(path.parent, path.name, options.engine)
-    probabilities = evaluation.predict(network, images)
-    print(checkpoint.read_record(path).about())
-    for image, row in zip(options.images, probabilities, strict=True):
-        shares = "  ".join(f"{n}: {share:.1%}" for n, share in enumerate(row))
-        print(f"{image}: {row.argmax()}\n  {shares}")
+    if options.run_dir:
+        path = reading.weights(options.run_dir, options.last)
+    record = checkpoint.read_record(path)
+    answers, images = reading.read(options.images)
+    errors = [one.error for one in answers if one.error]
+    if options.save_seen:
+        try:
+            with writing(options.save_seen):
+                reading.save_seen(answers, images, options.save_seen)
+        except OSError as error:
+            errors.append(str(error))  # The answers come all the same.
+    for text in errors:
+        complain(text)
+    if images:
+        # The network is loaded after the images, so that wrong ones are named at once.
+        network = checkpoint.load(path.parent, path.name, options.engine)
+        found = evaluation.predict(network, np.stack(images))
+        reading.add_probabilities(answers, found)
+        table = options.format == "text"
+        print(record.about(), file=sys.stdout if table else sys.stderr)
+    classes = getattr(record.config.architecture.layers[-1], "units", 0)
+    reading.show(answers, options.format, classes)
+    return 1 if errors else 0
 
 
 def plot(options: argparse.Namespace) -> None:
@@ -234,14 +167,15 @@ def plot(options: argparse.Namespace) -> None:
     matplotlib.use("Agg")
     from lenet5lib import files, plots, records
 
+    formats = {".png": plots.png, ".svg": plots.svg, ".pdf": plots.pdf}
+    if (suffix := options.out.suffix.lower()) not in formats:
+        raise ValueError(
+            f"cannot write {options.out}: its name ends in {suffix or 'no format'}; "
+            f"expected one of {', '.join(formats)}. Name such a file."
+        )
     record = records.read(options.run_dir)
-    try:
-        files.write(options.out, plots.png(plots.curves(record)))
-    except OSError as error:
-        raise OSError(
-            f"cannot write {options.out}: {error.strerror}. Name a file that can be "
-            "written."
-        ) from None
+    with writing(options.out):
+        files.write(options.out, formats[suffix](plots.curves(record)))
     epochs = len(record.epochs)
     print(f"Curves of {epochs} epochs on {record.dataset_name}: {options.out}")
 
@@ -258,6 +192,20 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _name(text: str) -> str:
+    """Read the name of a file or a folder from the command line; an empty one comes of a variable that was never set."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(
+            f"expected the name of a file or a folder, got {text!r}"
+        )
+    return text
+
+
+def _path(text: str) -> Path:
+    """Read a path from the command line."""
+    return Path(_name(text))
+
+
 def _option(text: str, **words: Any) -> dict[str, Any]:
     """Return what `add_argument` takes, the help text first."""
     return words | {"help": text}
@@ -268,19 +216,20 @@ def _count(text: str, **words: Any) -> dict[str, Any]:
     return {"type": _positive, "metavar": "N", "help": text} | words
 
 
-RUN_DIR = _option("the run's folder", type=Path, metavar="DIR")
+RUN_DIR = _option("the run's folder", type=_path, metavar="DIR")
 NEEDED = RUN_DIR | {"required": True}
 ARCHITECTURE = _option(
     "default: lenet5", choices=sorted(NETWORKS), default="lenet5"
 )
 DATA = _option(
-    "an .npz file with x_train, y_train, x_test, y_test; default: MNIST, or the "
-    "stand-in where it cannot be had",
-    type=Path,
+    "an .npz file with x_train, y_train, x_test, y_test, an IDX or CSV file, a folder "
+    "of these, or stand-in; default: MNIST, or the stand-in where it cannot be had",
+    type=_name,
     metavar="PATH",
 )
 ENGINE = _option("what computes (default: loops)", choices=("loops", "keras"))
 FLAG = {"action": "store_true"}
+LAST = _option("the last epoch's weights, not the best on validation", **FLAG)
 TRAIN = {
     "--run-dir": NEEDED,
     "--epochs": _count("the total, earlier sessions included", required=True),
@@ -311,31 +260,46 @@ TRAIN = {
 PREDICT = {
     "--run-dir": _option(
         "the run's folder; default: the book's recorded network",
-        type=Path,
+        type=_path,
         metavar="DIR",
     ),
+    "--last": LAST,
     "--engine": ENGINE | {"default": "loops"},
+    "--format": _option(
+        "a table to read (default), or all probabilities for a program",
+        choices=("text", "csv", "json"),
+        default="text",
+    ),
+    "--save-seen": _option(
+        "save what the network saw, 28x28, in this folder",
+        type=_path,
+        metavar="DIR",
+    ),
     "images": _option(
-        "PNG or JPEG files of one digit each",
-        type=Path,
+        "PNG or JPEG files of one digit each, or folders of them",
         nargs="+",
         metavar="IMAGE",
     ),
 }
-COMMANDS: dict[Callable[[argparse.Namespace], None], dict[str, dict[str, Any]]] = {
+COMMANDS: dict[
+    Callable[[argparse.Namespace], int | None], dict[str, dict[str, Any]]
+] = {
     describe: {"--architecture": ARCHITECTURE},
     train: TRAIN,
     evaluate: {
         "--run-dir": NEEDED,
         "--data": DATA,
-        "--last": _option("the last epoch's weights, not the best", **FLAG),
+        "--last": LAST,
         "--engine": ENGINE | {"default": "loops"},
     },
     predict: PREDICT,
     plot: {
         "--run-dir": NEEDED,
         "--out": _option(
-            "the picture", type=Path, required=True, metavar="FILE.png"
+            "the picture: .png, .svg or .pdf",
+            type=_path,
+            required=True,
+            metavar="FILE",
         ),
     },
     speedrun: {
@@ -369,19 +333,51 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+# Output.
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of an OSError what could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"cannot write {path}: {error.strerror}. Name one that can be written."
+        ) from None
+
+
+def complain(reason: object) -> None:
+    """Print an error on one line of stderr."""
+    print(f"error: {' '.join(str(reason).split())}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    options = parser().parse_args(words)
-    options.line = shlex.join(["lenet5lib", *words])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for stream in (sys.stdout, sys.stderr):
+        # No character that the output's encoding lacks ends the program.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        options.function(options)
+        try:
+            options = parser().parse_args(words)
+            line = shlex.join(["lenet5lib", *words])
+            # The name of a folder may hold bytes that are no text.
+            options.line = line.encode(errors="backslashreplace").decode()
+            return options.function(options) or 0
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        # Python's own flush at the end would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        complain(error)
         return 1
     except KeyboardInterrupt as stopped:
         text = "interrupted; the same command goes on from what was saved last"
         print(str(stopped) or text, file=sys.stderr)
         return 128 + getattr(stopped, "signal", signal.SIGINT)
-    return 0
