@@ -1,8 +1,10 @@
 """A Sphinx extension: what every page has beside its text, and the two pages that compute.
 
 - `{live} NAME` stands where a widget starts. A page that has one loads the widget's scripts, and no other page does.
-- `{drawn-network}` says which network the drawing page computes with, as the script that it loads says it.
-- `{layer-table}` is the table of the article's network, counted by the library; `{drawing}` a figure that follows the theme.
+- `{drawn-network}` says which network the drawing page computes with, as the script that it loads says it, in plain words
+  before it for the book's own.
+- `{layer-table}` is the table of the modern LeNet-5, counted by the library; `{drawing}` a figure that follows the theme;
+  `{reading-time}` how long each part takes to read.
 - Under each title stands what the page needs and what it gives (`NEEDS`), and the widget of `ATTACHED` in its chapter, since
   a chapter itself is plain Markdown.
 - In tables the kinds of layers carry their colour, and a notebook's download button downloads.
@@ -12,7 +14,9 @@ import json
 import re
 from pathlib import Path
 from typing import ClassVar
+from urllib.parse import quote
 
+import yaml
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from sphinx.application import Sphinx
@@ -38,36 +42,47 @@ SCRIPTS = {
         "draw_terms.js",
         "draw.js",
     ),
-    "stepper": ("engine.js", "live.js", "samples.js", "stepper.js"),
+    "first": ("engine.js", "live.js", "network.js", "strokes.js", "first.js"),
+    "stepper": ("engine.js", "live.js", "samples.js", "strokes.js", "stepper.js"),
+    "backstep": ("live.js", "backstep.js"),
 }
 STEPPER = (
-    "Step through it here: move the window over a handwritten digit of the stand-in, with the pointer, the buttons or "
-    "the arrow keys. Change the kernel, the stride and the padding, and the terms of equation (2.2) change with them."
+    "Move the window with the pointer, the buttons or the arrow keys. Change the digit, the kernel and the bias, and follow "
+    "the sum."
+)
+BACKSTEP = (
+    "Step through these numbers with the buttons or the arrow keys: forward, window by window, and then back. The bias is "
+    "0; no derivative here depends on it."
 )
 ATTACHED = {
     "book/02_convolution": (
-        "how-many-stops-the-size-of-the-output",
+        "step-through-it",
         "stepper",
         STEPPER,
-    )
+    ),
+    "book/06_backwards": ("one-window-there-and-back", "backstep", BACKSTEP),
 }
 """Page: the section at whose end a widget stands, the widget, and the sentence before it."""
 
 NEEDS = {
     "book/draw": (
-        "nothing; chapter 2 explains the sums that you meet here.",
+        "nothing in order to draw, and chapter 2 to follow the sums behind a cell.",
         "the network at work on your own digit, down to every product.",
+    ),
+    "book/running": (
+        "Python, or an account at Colab or Kaggle.",
+        "the chapters at work, where you want them.",
     ),
     "book/01_digits": (
         "that an image is a table of numbers.",
         "what the network sees, and why its digits are divided in three.",
     ),
     "book/02_convolution": (
-        "sums over an index.",
-        "the two formulas from which every size and count follows.",
+        "sums over an index; for the last section, a derivative.",
+        "convolution and pooling by hand, and the formulas for their sizes and parameters.",
     ),
     "book/03_layer_by_layer": (
-        "the two formulas of chapter 2.",
+        "the formulas of chapter 2.",
         "all 61,706 parameters derived, layer by layer.",
     ),
     "book/04_build_and_confirm": (
@@ -77,6 +92,10 @@ NEEDS = {
     "book/05_training": (
         "the network of chapter 4.",
         "a trained network, and how to read its curves.",
+    ),
+    "book/06_backwards": (
+        "the loss of chapter 5; the derivative of a kernel, chapter 2.",
+        "back-propagation by hand, and each of 61,706 derivatives checked.",
     ),
     "book/07_checkpoint_and_resume": (
         "a training as in chapter 5.",
@@ -114,8 +133,6 @@ NEEDS = {
         "chapters 2, 3 and 5; for one section, chapter 14.",
         "where a training's time goes, and why plain loops are fast.",
     ),
-    "book/notation": ("nothing.", "every symbol of the book, in one place."),
-    "book/glossary": ("nothing.", "every term of the book, in one place."),
     "book/from_tensorflow_2_4": (
         "an older script that no longer runs.",
         "what to write today in the place of each line that fails.",
@@ -124,7 +141,6 @@ NEEDS = {
         "to know which layers the network of 1998 has.",
         "every assumption made in building it, and its place in the code.",
     ),
-    "book/references": ("nothing.", "where the facts come from."),
     "book/api/index": ("nothing.", "where each function of the library is."),
     "book/api/network": (
         "chapters 2 and 3.",
@@ -167,7 +183,7 @@ NEEDS = {
         "what connects the library with a notebook and with a shell.",
     ),
 }
-"""For each page but the cover: what it needs, and what its reader gets."""
+"""For each page but the cover and the lists: what it needs, and what its reader gets."""
 
 ENTRANCE = """<!DOCTYPE html>
 <html lang="en">
@@ -181,6 +197,9 @@ ENTRANCE = """<!DOCTYPE html>
 </html>
 """
 """The page at the root, which leads to the cover; without this it has neither title nor language."""
+
+WORDS_PER_MINUTE = 200
+"""How fast the text of a chapter is taken to be read."""
 
 LOGGER = logging.getLogger(__name__)
 
@@ -210,10 +229,17 @@ def chapter_page(env: BuildEnvironment, number: int) -> str | None:
 
 
 class DrawnNetwork(Directive):
-    """`{drawn-network}`: which network `network.js` holds, and the chapter about it."""
+    """`{drawn-network} WORDS`: which network `network.js` holds, and the chapter about it.
+
+    The content stands before it if the script's own words begin with WORDS: it is written for that network.
+    """
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """Return the sentences as a paragraph."""
+        """Return the content, and the script's sentences as a paragraph."""
         env = self.state.document.settings.env
         script = STATIC / "network.js"
         env.note_dependency(str(script))
@@ -221,18 +247,23 @@ class DrawnNetwork(Directive):
             if line.startswith('"about": '):
                 about = json.loads(line.removeprefix('"about": ').rstrip(","))
                 break
-        said = nodes.paragraph(text=f"The network: {about['text']}")
+        content = nodes.Element()
+        if about["text"].startswith(self.arguments[0]):
+            self.state.nested_parse(self.content, self.content_offset, content)
+        said = nodes.paragraph(
+            text=f"The network, as its record says: {about['text']}"
+        )
         said["classes"] = ["draw-about"]
         if page := chapter_page(env, about.get("chapter", 0)):
             uri = f"{page.removeprefix('book/')}.html"
             chapter = f"chapter {about['chapter']}"
             link = nodes.reference(chapter, chapter, refuri=uri)
             said += [nodes.Text(" It comes from "), link, nodes.Text(".")]
-        return [said]
+        return [*content.children, said]
 
 
 class LayerTable(Directive):
-    """`{layer-table}`: the layers of the article's network with their counts."""
+    """`{layer-table}`: the layers of the modern LeNet-5 with their counts."""
 
     def run(self) -> list[nodes.Node]:
         """Return the table as HTML."""
@@ -273,6 +304,43 @@ class LayerTable(Directive):
         table = f"<thead><tr>{lines[0]}</tr></thead><tbody>{body}</tbody>"
         html = f'<div class="layers"><table class="dataframe">{table}</table></div>'
         return [nodes.raw("", html, format="html")]
+
+
+def words(chapter: Path) -> int:
+    """Return the number of words of a chapter's text, its solutions left out."""
+    cells = json.loads(chapter.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join(
+        "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"
+    )
+    return len(re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL).split())
+
+
+class ReadingTime(Directive):
+    """`{reading-time}`: how many minutes each part takes to read, by its words, rounded to five."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return a paragraph: the parts with their minutes, then the content."""
+        env = self.state.document.settings.env
+        toc = Path(env.srcdir, "_toc.yml")
+        env.note_dependency(str(toc))
+        parts = []
+        for part in yaml.safe_load(toc.read_text(encoding="utf-8"))["parts"]:
+            names = [one["file"] for one in part["chapters"]]
+            chapters = [Path(env.srcdir, f"{name}.ipynb") for name in names]
+            chapters = [path for path in chapters if path.is_file()]
+            for path in chapters:
+                env.note_dependency(str(path))
+            if chapters:
+                minutes = sum(map(words, chapters)) / WORDS_PER_MINUTE
+                name = part["caption"].partition(":")[0]
+                parts.append(f"{max(1, round(minutes / 5)) * 5} for {name}")
+        parts[0] = parts[0].replace(" for", " minutes for")
+        times = f"{', '.join(parts[:-1])} and {parts[-1]}"
+        text = f"Reading takes about {times}, {' '.join(self.content)}"
+        found, messages = self.state.inline_text(text, self.lineno)
+        return [nodes.paragraph("", "", *found), *messages]
 
 
 class Drawing(Directive):
@@ -362,7 +430,9 @@ def _mended(body: str) -> str:
         r'<td><span class="kind kind-\1">\1</span></td>',
         body,
     )
-    image = r'<img [^>]*src="[^"]*_images/[^"]*\.png"[^>]*>'
+    # A figure of at most 440 px can be read on a phone as it is.
+    small = r'style="width: (?:[1-3]?\d\d|4[0-3]\d|440)px'
+    image = rf'<img (?![^>]*{small})[^>]*src="[^"]*_images/[^"]*\.png"[^>]*>'
     return re.sub(
         rf"(<a [^>]*image-reference[^>]*>\s*{image}\s*</a>|{image})",
         r'<div class="figure-scroll">\1</div>',
@@ -399,6 +469,13 @@ def mend_pages(app: Sphinx, error: Exception | None) -> None:
             path.write_text(mended, encoding="utf-8")
 
 
+def encode_tag(app: Sphinx) -> None:
+    """Percent-encode the tag of the repository, which the theme puts into the buttons' addresses as it stands."""
+    options = app.config.html_theme_options
+    if tag := options.get("repository_branch"):
+        options["repository_branch"] = quote(str(tag), safe="/+")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_node(
@@ -410,8 +487,10 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("live", Live)
     app.add_directive("layer-table", LayerTable)
     app.add_directive("drawing", Drawing)
+    app.add_directive("reading-time", ReadingTime)
     app.add_directive("drawn-network", DrawnNetwork)
     app.connect("builder-inited", copy_static)
+    app.connect("builder-inited", encode_tag)
     app.connect("doctree-read", complete)
     app.add_js_file("book.js", loading_method="defer")
     app.connect("html-page-context", load_scripts, priority=900)

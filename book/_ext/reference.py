@@ -28,7 +28,7 @@ LEFT_OUT = re.compile(r"^lenet5lib$|__main__|\._|exercises\.chapter_")
 """Modules without a place in the reference: private ones, and the checks that know the answers of the exercises."""
 WORDS = re.compile(
     r"`(?P<code>[^`]+)`"
-    r"|(?P<chapters>[Cc]hapters? \d+((, and |, | and | to )\d+)*)"
+    r"|(?P<chapters>[Cc]hapters? \d+((, and |, | and | to |–)\d+)*)"
     r"|(?P<equation>equation \((?P<number>\d+\.\d+)\))"
 )
 MARKUP = re.compile(r"\s*(:[^:`]+:|\.\. .*)?\s*")
@@ -231,12 +231,18 @@ def escaped(text: str) -> str:
 
 
 def anchor_equations(app: Sphinx, doctree: nodes.document) -> None:
-    """Give each numbered equation an anchor, `equation-2-2`, and a label to link to, `equation-2.2`."""
+    """Give each numbered equation an anchor, `equation-2-2`, and a label to link to, `equation-2.2`.
+
+    The number becomes text beside the formula, so that it stays in sight where a wide formula scrolls.
+    """
     labels = app.env.get_domain("std").anonlabels
     for formula in doctree.findall(nodes.math_block):
         if found := TAG.search(formula.astext()):
             anchor = f"equation-{found[1].replace('.', '-')}"
             formula["ids"].append(anchor)
+            if not formula.get("nowrap"):
+                formula["number"] = found[1]
+                formula.children = [nodes.Text(TAG.sub("", formula.astext()))]
             labels[f"equation-{found[1]}"] = app.env.docname, anchor
 
 
@@ -244,7 +250,7 @@ def resolve_type(app: Sphinx, env: BuildEnvironment, node, contnode):
     """Link the library's own types, aliases too; leave those of other libraries as text, since pages ask no other site."""
     if node.get("refdomain") != "py":
         return None
-    if not node["reftarget"].startswith("lenet5lib"):
+    if not re.match(r"lenet5lib(?!\._keras\.)", node["reftarget"]):
         return contnode
     one = env.autoapi_all_objects.get(node["reftarget"])
     path = one.obj.get("original_path", one.id) if one else node["reftarget"]
@@ -292,4 +298,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("missing-reference", resolve_type)
     app.connect("env-check-consistency", check_complete)
     app.connect("html-page-context", mend_signatures)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+        "env_version": 2,
+    }

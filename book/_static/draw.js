@@ -29,9 +29,10 @@ function createPage(place) {
 function createState() {
   return {
     strokes: [],  // Lists of points [x, y], shares of the pad's sides.
+    example: false,  // Whether they are the example that the page opens with.
     history: [],  // The strokes before each change, for Undo.
-    asMnist: true,  // Bring the drawing to MNIST's form first.
-    before: false,  // Show the sums before the activation instead of the activations.
+    asMnist: true,  // Normalise the drawing as MNIST's images are.
+    before: false,  // Show the pre-activations instead of the activations.
     pick: null,  // { view, unit } that is explained.
     pinned: false,  // Whether it stays while the pointer moves on.
     part: null,  // The map whose terms the reader asked for.
@@ -64,15 +65,16 @@ function layOut(page) {
   page.place.append(
     el("div", { class: "draw-top" }, [
       el("div", { class: "draw-left" }, [
-        pad.canvas, el("div", { class: "live-buttons" }, [pad.undo, pad.clear, pad.lift]), labelled(pad.taps, "Join taps by lines")
+        pad.canvas, el("div", { class: "live-buttons" }, [pad.undo, pad.clear, pad.lift]), labelled(pad.taps, "Connect taps with lines")
       ]),
-      el("div", { class: "draw-answer" }, [answer.reading, el("ol", { class: "draw-bars", start: "0" }, bars)]),
-      el("div", { class: "draw-seen" }, [page.views[0].figure, labelled(asMnist, "Bring to MNIST’s form first")])
+      el("div", { class: "draw-answer" }, [answer.reading, el("ol", { class: "draw-bars", start: "0" }, bars), answer.sure]),
+      el("div", { class: "draw-seen" }, [page.views[0].figure, labelled(asMnist, "Normalise as in MNIST"),
+                                        labelled(before, "Show pre-activations")])
     ]),
-    hiddenText("draw-keys", "Arrow keys move the pen, with Shift four cells at a time. Space puts it down and lifts it. Backspace takes back, Delete clears, Tab leaves."),
+    hiddenText("draw-keys", "An example is shown until you draw. Arrow keys move the pen, with Shift four cells at a time. Space puts it down and lifts it. Backspace takes back, Delete clears, Tab leaves."),
     hiddenText("draw-unit-keys", "Arrow keys choose a unit, Page Up and Page Down a map, Escape lets go."),
     page.starts.buttons, page.starts.note, answer.status, page.inspector.status,
-    labelled(before, "Show the sums, before the activation"), page.body
+    page.body
   );
 }
 
@@ -115,6 +117,7 @@ function build(place) {
   live.onTheme(page.schedule);
   new ResizeObserver(page.schedule).observe(place);
   place.hidden = false;
+  parts.starts.showExample(page);
   redraw(page);
   root.LENET5_DRAW = forTests(page);
 }
@@ -124,7 +127,7 @@ function forTests(page) {
   var state = page.state;
   return {
     network: page.network, state: state, times: page.times,
-    show: function (strokes) { parts.starts.stopReplay(page); state.strokes = strokes; state.stale = true; redraw(page); },
+    show: function (strokes) { parts.starts.stopReplay(page); state.strokes = strokes; state.example = false; state.stale = true; redraw(page); },
     answer: function () { return state.results && Array.from(state.results[page.last].values); }
   };
 }

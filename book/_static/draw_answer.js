@@ -1,4 +1,4 @@
-// The answer of the drawing page: the prediction, the probability of each digit as a bar, and the line that a screen reader
+// The answer of the drawing page: the prediction, the probability of each class as a bar, and the line that a screen reader
 // speaks. It shows `page.state.results`; computing them is the engine's work.
 (function (root) {
 "use strict";
@@ -15,9 +15,18 @@ function create(page) {
     digits: digits,
     reading: el("p", { class: "draw-reading" }),
     bars: digits.map(createBar),
+    sure: el("p", { class: "draw-sure", text: sureOf(page.network.about.label_smoothing, classes) }),
     status: el("p", { role: "status", class: "live-hidden" }),
     spoken: "", timer: null
   };
+}
+
+// What a sure prediction looks like where training smoothed the labels: 1 − s + s / classes, not 1.
+function sureOf(smoothing, classes) {
+  if (!smoothing) return "";
+  return "The surest prediction looks like this: the network was trained towards " + live.percent(1 - smoothing + smoothing / classes) +
+    " for the correct class and " + live.percent(smoothing / classes) + " for each other one (label smoothing, chapter 14). " +
+    "It is not the probability of being correct.";
 }
 
 function createBar(digit) {
@@ -33,7 +42,7 @@ function say(page, text) {
   page.answer.status.textContent = text;
 }
 
-// While one draws, the answer changes with every frame: it is spoken once the hand rests, and only if it is another one.
+// While one draws, the answer changes with every frame: it is spoken once the hand rests, and only if it is a different one; the example is not spoken.
 function sayLater(page, text) {
   var answer = page.answer;
   clearTimeout(answer.timer);
@@ -60,7 +69,7 @@ function draw(page) {
     one.share.textContent = probabilities ? live.percent(probabilities[digit]) : "–";
     one.row.classList.toggle("draw-top-digit", digit === prediction);
   });
-  sayLater(page, probabilities ? sentence(probabilities, prediction, answer.digits) : "No digit.");
+  if (!page.state.example) sayLater(page, probabilities ? sentence(probabilities, prediction, answer.digits) : "No digit.");
 }
 
 parts.answer = { create: create, say: say, draw: draw };

@@ -1,4 +1,4 @@
-// The inspector of the drawing page: the panel that tells how the picked unit came about, where it stands on a wide and on a
+// The inspector of the drawing page: the panel that tells where the picked unit's number comes from, where it stands on a wide and on a
 // narrow page, and what a screen reader speaks of it. The terms of the unit itself are made in draw_terms.js.
 (function (root) {
 "use strict";
@@ -8,7 +8,7 @@ var parts = root.LENET5_DRAW_PARTS = root.LENET5_DRAW_PARTS || {};
 
 var FIELD = 112;  // The side of the small input on which the receptive field is framed, in CSS pixels.
 var PAUSE = 300;  // Milliseconds without a change before a unit is spoken.
-var TITLE = "How a unit came about";
+var TITLE = "Where this number comes from";
 
 function create() {
   return {
@@ -30,7 +30,7 @@ function draw(page, marks) {
 function contentOf(page, marks) {
   if (!page.state.pick) {
     return [el("h3", { text: TITLE }),
-            el("p", { text: "Point at any cell, or move to a layer with Tab and to a cell with the arrow keys. What it was made from appears here." })];
+            el("p", { text: "Point at any cell, or move to a layer with Tab and to a cell with the arrow keys: its sum appears here. Click a cell to keep it." })];
   }
   if (!page.state.results) return [el("h3", { text: TITLE }), el("p", { text: "Draw a digit first." })];
   return page.state.pick.view.n < 0 ? pixel(page) : unit(page, marks);

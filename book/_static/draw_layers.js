@@ -100,8 +100,9 @@ function draw(page, view, mark) {
   var values = valuesOf(page, view.n), shape = view.shape;
   view.grid = arrange(shape, (view.figure.clientWidth || 300) - 2);
   var grid = view.grid, size = extent(view), context = live.sized(view.canvas, size[0], size[1]);
+  var signed = values && values.some(function (value) { return value < 0; });
   var limit = values ? live.largest(values) : 1, drawn = values || new Float32Array(engine.size(shape));
-  view.range.textContent = values && view.n >= 0 ? "colours: ±" + limit.toPrecision(2) : "";
+  view.range.textContent = values && view.n >= 0 ? "colours: " + (signed ? "±" : "0 to ") + limit.toPrecision(2) : "";
   if (grid.vector) live.drawMap(context, drawn, [grid.rows, grid.columns, 1], 0, 0, 0, grid.cell, limit, false);
   else for (var map = 0; map < shape[2]; map++) {
     var at = corner(view, map);

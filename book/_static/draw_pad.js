@@ -7,6 +7,7 @@ var live = root.LENET5_LIVE, el = live.el;
 var parts = root.LENET5_DRAW_PARTS = root.LENET5_DRAW_PARTS || {};
 
 var PEN = 0.058;  // The pen's width as a share of the pad's side.
+var EXAMPLE_INK = 0.3;  // The example's strokes are as faint as this.
 var GRID = 28;  // Rows and columns over which the keyboard moves its cursor.
 var REMEMBERED = 200;  // How many changes can be taken back.
 var ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -34,12 +35,21 @@ function create(page) {
 
 function remember(page) {
   var state = page.state;
+  dropExample(state);
   state.history.push(state.strokes.map(function (stroke) { return stroke.slice(); }));
   if (state.history.length > REMEMBERED) state.history.shift();
 }
 
+// The example is nobody's work: it gives way without a trace.
+function dropExample(state) {
+  if (!state.example) return;
+  state.example = false;
+  state.strokes = [];
+}
+
 function takeBack(page) {
   parts.starts.stopReplay(page);
+  dropExample(page.state);
   if (page.state.history.length) page.state.strokes = page.state.history.pop();
   page.pad.lifted = true;
   parts.starts.note(page, "");
@@ -48,6 +58,7 @@ function takeBack(page) {
 
 function wipe(page) {
   parts.starts.stopReplay(page);
+  dropExample(page.state);
   if (page.state.strokes.length) remember(page);
   page.state.strokes = [];
   page.pad.lifted = true;
@@ -155,8 +166,11 @@ function atCursor(cursor) {
 
 function draw(page) {
   var pad = page.pad, side = pad.canvas.clientWidth || 280, context = live.sized(pad.canvas, side, side);
+  context.globalAlpha = page.state.example ? EXAMPLE_INK : 1;
   drawStrokes(context, page.state.strokes, side);
-  if (!page.state.strokes.length && !pad.cursor.visible) drawInvitation(context, side);
+  context.globalAlpha = 1;
+  if (page.state.example) drawInvitation(context, "Draw over me", side, side - 12);
+  else if (!page.state.strokes.length && !pad.cursor.visible) drawInvitation(context, "Draw a digit here", side, side / 2);
   if (pad.cursor.visible) drawCursor(context, pad.cursor, side);
 }
 
@@ -173,11 +187,11 @@ function drawStrokes(context, strokes, side) {
   });
 }
 
-function drawInvitation(context, side) {
+function drawInvitation(context, text, side, y) {
   context.fillStyle = live.theme() === "dark" ? "#b8bec8" : "#5a5f66";
   context.font = "16px sans-serif";
   context.textAlign = "center";
-  context.fillText("Draw a digit here", side / 2, side / 2);
+  context.fillText(text, side / 2, y);
 }
 
 function drawCursor(context, cursor, side) {

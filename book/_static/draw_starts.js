@@ -1,4 +1,4 @@
-// Drawings to start from on the drawing page: one of each digit, and one that the network misreads. The strokes themselves
+// Drawings to start from on the drawing page: an example at first sight, one of each digit, and one that the network misreads. The strokes themselves
 // stand in strokes.js; here they are put on the pad, stroke by stroke where the reader allows movement.
 (function (root) {
 "use strict";
@@ -6,6 +6,7 @@
 var engine = root.LENET5_ENGINE, live = root.LENET5_LIVE, drawn = root.LENET5_STROKES, el = live.el;
 var parts = root.LENET5_DRAW_PARTS = root.LENET5_DRAW_PARTS || {};
 
+var EXAMPLE = 3;  // The digit that stands on the pad when the page opens.
 var REPLAY = 600;  // Milliseconds in which a drawing grows on the pad.
 
 function create(page) {
@@ -32,6 +33,12 @@ function note(page, text) {
 function stopReplay(page) {
   if (page.starts.replay) cancelAnimationFrame(page.starts.replay);
   page.starts.replay = null;
+}
+
+// The example makes first sight a digit at work; the first change drops it (`remember` in draw_pad.js).
+function showExample(page) {
+  page.state.strokes = drawn.common[EXAMPLE].strokes;
+  page.state.example = true;
 }
 
 function show(page, drawing) {
@@ -87,5 +94,5 @@ function capital(text) {
   return text[0].toUpperCase() + text.slice(1);
 }
 
-parts.starts = { create: create, note: note, stopReplay: stopReplay };
+parts.starts = { create: create, note: note, showExample: showExample, stopReplay: stopReplay };
 })(window);

@@ -58,13 +58,14 @@ function convolution(page, layer, explained) {
   var sums = explained.parts, height = layer.window[0], width = layer.window[1], part = page.state.part;
   var most = sums.reduce(function (a, b) { return Math.abs(b.sum) > Math.abs(a.sum) ? b : a; });
   var chosen = sums[part === null ? most.map : part] || most;
-  var equation = formula(["y = ", layer.activation, "(", ["i", "b"], " + Σ ", ["i", "x"], "·", ["i", "w"], "),  equation ",
-                          ["span", ""]]);
-  equation.append(link("02_convolution.html#one-window-one-number", "(2.1)"));
+  var several = sums.length > 1, over = several ? " over all maps, as in " : ",  equation ";
+  var equation = formula(["y = ", layer.activation, "(", ["i", "b"], " + Σ ", ["i", "x"], "·", ["i", "w"], ")", over]);
+  equation.append(several ? link("02_convolution.html#several-maps-in-several-out", "chapter 2")
+                          : link("02_convolution.html#equation-2-1", "(2.1)"));
   var content = [equation, total(layer, explained)];
-  if (sums.length > 1) content.push(sumsByMap(page, explained, chosen, height, width));
+  if (several) content.push(sumsByMap(page, explained, chosen, height, width));
   var products = chosen.window.map(function (value, i) { return (value || 0) * chosen.kernel[i]; });
-  var from = sums.length > 1 ? " of map " + chosen.map : "";
+  var from = several ? " of map " + chosen.map : "";
   return content.concat([
     live.matrix(chosen.window, height, width, { decimals: 2, caption: "window x" + from }),
     live.matrix(chosen.kernel, height, width, { decimals: 2, caption: "kernel w" + from }),
@@ -102,7 +103,7 @@ function thumbnail(values, height, width) {
 
 function pooling(layer, explained) {
   var word = layer.mode === "max" ? "largest" : "average";
-  var equation = formula(["y = " + word + " of the window, ", ["span", ""]]);
+  var equation = formula(["y = " + word + " of the window, "]);
   equation.append(link("02_convolution.html#pooling", "chapter 2"));
   return [equation, el("p", { class: "draw-sum", text: "The " + word + " is " + live.number(explained.value, 3) + "." }),
           live.matrix(explained.parts[0].window, layer.window[0], layer.window[1],

@@ -120,9 +120,11 @@ function marks(page) {
   found[n] = { box: [at.row, at.column, 1, 1], map: at.map };
   if (n < 0) return found;
   engine.reach(network, n, picked.unit).forEach(function (box, k) {
+    // What reads the flattened vector has no box in it; the maps before it have theirs by the flattening itself.
+    if (k > 0 && network.layers[k - 1].kind === "flatten") return;
     // Pooling reads one map, that of the unit, as long as nothing but pooling lies between.
     var single = network.layers.slice(k, n + 1).every(function (layer) { return layer.kind === "pooling"; });
-    found[drawnUpTo(network, k - 1)] = { box: box, map: single ? at.map : null };
+    found[k - 1] = { box: box, map: single ? at.map : null };
   });
   return found;
 }

@@ -1,9 +1,9 @@
-// "Step through it": a window over a handwritten digit, its products, their sum, and the output that they fill. It computes
-// one convolution of one map by itself, in the words of chapter 2; the network of the drawing page is not loaded.
+// "Step through it": a window over a drawn digit, its products, their sum, and the output that they fill. It computes one
+// convolution of one map by itself, in the words of chapter 2; the network of the drawing page is not loaded, its strokes are.
 (function () {
 "use strict";
 
-var engine = window.LENET5_ENGINE, live = window.LENET5_LIVE, el = live.el;
+var engine = window.LENET5_ENGINE, live = window.LENET5_LIVE, strokes = window.LENET5_STROKES, el = live.el;
 
 var SIDE = 28;  // Of the digits.
 var PAUSE = 700;  // Milliseconds without a change before a sum is spoken.
@@ -12,7 +12,8 @@ var PAUSE = 700;  // Milliseconds without a change before a sum is spoken.
 var KERNELS = [
   { name: "vertical edges, 3 × 3", side: 3, values: [-1, 0, 1, -1, 0, 1, -1, 0, 1] },
   { name: "horizontal edges, 3 × 3", side: 3, values: [-1, -1, -1, 0, 0, 0, 1, 1, 1] },
-  { name: "average, 3 × 3", side: 3, values: Array(9).fill(0.11) },
+  { name: "blur, 3 × 3", side: 3, values: Array(9).fill(0.11) },
+  { name: "sharpen, 3 × 3", side: 3, values: [0, -1, 0, -1, 5, -1, 0, -1, 0] },
   { name: "unchanged, 3 × 3", side: 3, values: [0, 0, 0, 0, 1, 0, 0, 0, 0] }
 ];
 
@@ -27,7 +28,8 @@ var STEPS = {
 function createStepper(place) {
   var samples = window.LENET5_SAMPLES, kernels = KERNELS.concat(trainedKernels(samples)), first = kernels[0];
   var stepper = {
-    place: place, labels: samples.labels, images: engine.bytes(samples.images), kernels: kernels,
+    place: place, kernels: kernels, labels: strokes.common.map(function (drawing) { return drawing.digit; }),
+    images: strokes.common.map(function (drawing) { return engine.digitOf(drawing.strokes, true); }),
     // `at` is the output's cell at which the window stands, `timer` runs while it moves by itself.
     state: { digit: 3, kernel: first.values.slice(), side: first.side, bias: 0, stride: 1, padding: 0, at: 0, timer: null },
     speaking: null
@@ -57,7 +59,7 @@ function outputSide(state) {
 // A pixel from 0 to 1; null where the padding is.
 function pixel(stepper, row, column) {
   if (row < 0 || column < 0 || row >= SIDE || column >= SIDE) return null;
-  return stepper.images[(stepper.state.digit * SIDE + row) * SIDE + column] / 255;
+  return stepper.images[stepper.state.digit][row * SIDE + column] / 255;
 }
 
 function windowAt(stepper, at) {
@@ -106,9 +108,20 @@ function playOrPause(stepper) {
   else run(stepper);
 }
 
-function changed(stepper) {
+// The output's cell whose window begins nearest to a pixel.
+function cellNear(state, top, left) {
+  var o = outputSide(state), cells = [top, left].map(function (start) {
+    return Math.min(o - 1, Math.max(0, Math.round((start + state.padding) / state.stride)));
+  });
+  return cells[0] * o + cells[1];
+}
+
+// After any change the window stays over the pixels where it was.
+function change(stepper, act) {
   stop(stepper);
-  move(stepper, stepper.state.at);
+  var state = stepper.state, found = windowAt(stepper, state.at), half = state.side / 2;
+  act();
+  move(stepper, cellNear(state, found.top + half - state.side / 2, found.left + half - state.side / 2));
 }
 
 function keyPressed(stepper, event) {
@@ -131,13 +144,8 @@ function follow(stepper, event, isOutput) {
   stop(stepper);
   var box = canvas.getBoundingClientRect(), o = outputSide(state), cells = isOutput ? o : SIDE + 2 * state.padding;
   var column = Math.floor((event.clientX - box.left) / box.width * cells), row = Math.floor((event.clientY - box.top) / box.height * cells);
-  if (!isOutput) {
-    column = Math.round((column - (state.side - 1) / 2) / state.stride);
-    row = Math.round((row - (state.side - 1) / 2) / state.stride);
-  }
-  column = Math.min(o - 1, Math.max(0, column));
-  row = Math.min(o - 1, Math.max(0, row));
-  move(stepper, row * o + column);
+  var half = (state.side - 1) / 2 + state.padding;
+  move(stepper, isOutput ? Math.min(o - 1, row) * o + Math.min(o - 1, column) : cellNear(state, row - half, column - half));
 }
 
 // ------------------------------------------------------------------------------------------ the elements
@@ -151,7 +159,7 @@ function createParts(stepper) {
     slider: el("input", { type: "range", min: "0", value: "0", "aria-label": "Position of the window",
                           oninput: function () { var to = Number(parts.slider.value); stop(stepper); move(stepper, to); } }),
     play: el("button", { type: "button", text: "Play", onclick: function () { playOrPause(stepper); } }),
-    speed: createSpeed(stepper),
+    speed: createSpeed(stepper), bias: createBias(stepper),
     spoken: el("p", { role: "status", class: "live-hidden" })
   };
   [parts.input, parts.output].forEach(function (canvas) {
@@ -173,8 +181,14 @@ function createSpeed(stepper) {
   return speed;
 }
 
-function select(stepper, label, options, chosen, change) {
-  var node = el("select", { onchange: function () { change(Number(node.value)); changed(stepper); } }, options.map(function (option) {
+function createBias(stepper) {
+  var node = el("input", { type: "number", step: "0.1", value: "0" });
+  node.addEventListener("input", function () { stepper.state.bias = Number(node.value) || 0; draw(stepper); });
+  return node;
+}
+
+function select(stepper, label, options, chosen, take) {
+  var node = el("select", { onchange: function () { change(stepper, function () { take(Number(node.value)); }); } }, options.map(function (option) {
     return el("option", { value: String(option[0]), text: option[1], selected: option[0] === chosen });
   }));
   return el("label", {}, [label + " ", node]);
@@ -187,6 +201,7 @@ function settings(stepper) {
   return el("div", { class: "step-settings" }, [
     select(stepper, "Digit", digits, state.digit, function (value) { state.digit = value; }),
     select(stepper, "Kernel", kernels, 0, function (value) { takeKernel(stepper, stepper.kernels[value]); }),
+    el("label", {}, ["Bias b ", stepper.parts.bias]),
     select(stepper, "Stride s", [[1, "1"], [2, "2"], [3, "3"]], 1, function (value) { state.stride = value; }),
     select(stepper, "Padding p", [[0, "0"], [1, "1"], [2, "2"]], 0, function (value) { state.padding = value; })
   ]);
@@ -196,10 +211,11 @@ function takeKernel(stepper, kernel) {
   stepper.state.kernel = kernel.values.slice();
   stepper.state.side = kernel.side;
   stepper.state.bias = kernel.bias || 0;
+  stepper.parts.bias.value = String(stepper.state.bias);
   showKernel(stepper);
 }
 
-// The kernel's fields are made anew only when another kernel is taken: a field that is typed in keeps the focus.
+// The kernel's fields are made only when a different kernel is taken: a field that is typed in keeps the focus.
 function showKernel(stepper) {
   var side = stepper.state.side, rows = [];
   for (var u = 0; u < side; u++) {
@@ -207,7 +223,7 @@ function showKernel(stepper) {
     for (var v = 0; v < side; v++) cells.push(el("td", {}, [kernelField(stepper, u, v)]));
     rows.push(el("tr", {}, cells));
   }
-  stepper.parts.kernel.replaceChildren(el("table", {}, [el("caption", { text: "kernel w, to be changed" }), el("tbody", {}, rows)]));
+  stepper.parts.kernel.replaceChildren(el("table", {}, [el("caption", { text: "kernel w (editable)" }), el("tbody", {}, rows)]));
 }
 
 function kernelField(stepper, u, v) {
@@ -228,19 +244,24 @@ function layOut(stepper) {
   var parts = stepper.parts;
   stepper.place.append(
     settings(stepper),
-    parts.size,
-    el("div", { class: "step-top" }, [
-      el("figure", {}, [el("figcaption", { text: "input, 28 × 28, and the window" }), parts.input]),
-      el("figure", {}, [el("figcaption", { text: "output so far" }), parts.output])
+    el("div", { class: "step-body" }, [
+      el("div", {}, [
+        el("figure", {}, [el("figcaption", { text: "input, 28 × 28, and the window" }), parts.input]),
+        el("figure", {}, [el("figcaption", { text: "output so far" }), parts.output])
+      ]),
+      el("div", { class: "step-side" }, [
+        el("div", { class: "live-buttons" }, [
+          stepButton(stepper, "◀", "One position back", STEPS.ArrowLeft),
+          stepButton(stepper, "▶", "One position on", STEPS.ArrowRight),
+          stepButton(stepper, "▲", "One row up", STEPS.ArrowUp),
+          stepButton(stepper, "▼", "One row down", STEPS.ArrowDown),
+          parts.play, el("label", {}, ["Speed ", parts.speed])
+        ]),
+        parts.slider, parts.equation,
+        el("div", { class: "step-top" }, [parts.factors, parts.kernel, parts.products]), parts.size
+      ])
     ]),
-    el("div", { class: "live-buttons" }, [
-      stepButton(stepper, "◀", "One stop back", STEPS.ArrowLeft),
-      stepButton(stepper, "▶", "One stop on", STEPS.ArrowRight),
-      stepButton(stepper, "▲", "One row up", STEPS.ArrowUp),
-      stepButton(stepper, "▼", "One row down", STEPS.ArrowDown),
-      parts.play, el("label", {}, ["Speed ", parts.speed])
-    ]),
-    parts.slider, parts.equation, el("div", { class: "step-top" }, [parts.factors, parts.kernel, parts.products]), parts.spoken
+    parts.spoken
   );
 }
 
@@ -280,9 +301,9 @@ function sayLater(stepper) {
   }, PAUSE);
 }
 
-// The side of a cell in CSS pixels: 32 of them, the padded input, fit the place.
+// The side of a cell in CSS pixels: 32 of them, the padded input, fit the place, and both pictures a screen.
 function cellSide(stepper) {
-  return Math.floor(Math.min(288, Math.max(160, (stepper.place.clientWidth || 320) - 4)) / 32);
+  return Math.floor(Math.min(256, Math.max(160, (stepper.place.clientWidth || 320) - 4)) / 32);
 }
 
 function edgeColour() {
@@ -292,7 +313,7 @@ function edgeColour() {
 function drawInput(stepper, found) {
   var state = stepper.state, cells = SIDE + 2 * state.padding, cell = cellSide(stepper), total = cells * cell, offset = state.padding * cell;
   var context = live.sized(stepper.parts.input, total, total), values = new Float32Array(SIDE * SIDE);
-  for (var n = 0; n < values.length; n++) values[n] = stepper.images[state.digit * SIDE * SIDE + n] / 255;
+  for (var n = 0; n < values.length; n++) values[n] = stepper.images[state.digit][n] / 255;
   live.drawMap(context, values, [SIDE, SIDE, 1], 0, offset, offset, cell, 1, true);
   context.setLineDash([3, 3]);
   context.strokeStyle = edgeColour();
@@ -332,7 +353,7 @@ function build(place) {
   redraw();
   // For the book's own tests.
   window.LENET5_STEPPER = {
-    state: state, sumAt: function (at) { return sumAt(stepper, at); }, outputSide: function () { return outputSide(state); }
+    state: state, images: stepper.images, sumAt: function (at) { return sumAt(stepper, at); }, outputSide: function () { return outputSide(state); }
   };
 }
 
