@@ -136,16 +136,18 @@ def test_of_a_schedule_or_distortion_only_what_differs_is_told():
     def step(**recipe):
         return Step("one", FIRST.with_recipe("one", **recipe))
 
-    short = step(learning_rate=OneCycle(0.1, 4), distortion=Distortion(rotation=2))
-    long = step(learning_rate=OneCycle(0.1, 9), distortion=Distortion(rotation=3))
+    short = step(
+        learning_rate=OneCycle(0.1, 4), distortion=Distortion(rotation=2.5)
+    )
+    long = step(learning_rate=OneCycle(0.1, 9), distortion=Distortion(rotation=3.5))
     found = ablation.differences(short, long)
     assert found.to_dict("index") == {
         "learning_rate.epochs": {"before": "4", "after": "9"},
-        "distortion.rotation": {"before": "2", "after": "3"},
+        "distortion.rotation": {"before": "2.5", "after": "3.5"},
     }
     found = ablation.differences(ONE, short)["after"]
     assert found["learning_rate"] == "OneCycle(max_lr=0.1, epochs=4)"
-    assert found["distortion"] == "Distortion(rotation=2)"
+    assert found["distortion"] == "Distortion(rotation=2.5)"
 
 
 ERRORS = {

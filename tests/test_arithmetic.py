@@ -345,6 +345,14 @@ def test_extend_adds_the_window_in_jumps_and_multiplies_the_jump():
     assert extend(ReceptiveField(6, 2), 3, 4) == ReceptiveField(10, 8)
 
 
+@pytest.mark.parametrize("sizes", [(0,), (-3,), (5, 0), (5, 1, -1), (2.5,)])
+def test_extend_refuses_a_window_that_cannot_be(sizes):
+    with pytest.raises(
+        ValueError, match=r"(kernel_size|stride|padding) is .*expected"
+    ):
+        extend(ReceptiveField(6, 2), *sizes)
+
+
 @st.composite
 def tables(draw, in_maps, maps):
     """Draw a connection table that names each input map at least once."""
@@ -634,6 +642,80 @@ def test_a_window_larger_than_its_padded_input_is_refused():
 def test_sizes_that_are_none_are_refused(function, what, value):
     sizes = {"input_size": 28, "kernel_size": 5, "stride": 1, what: value}
     assert f"{what} is {value}; " in message(function, **sizes)
+
+
+def test_a_padding_of_an_unknown_name_is_refused():
+    text = message(output_size, 28, 5, 1, "SAME")
+    assert "'SAME'; expected one of valid, same" in text
+
+
+@pytest.mark.parametrize("shape", [(-400,), (400.5,), (0,), (True,), 400, "400"])
+def test_an_input_shape_of_impossible_sizes_is_refused(shape):
+    for count in ("output_shape", "params", "connections", "macs"):
+        text = message(getattr(arithmetic, count), LENET5["C5"], shape)
+        assert "of C5 is " in text or "C5 receives" in text
+
+
+def test_an_image_without_the_axis_of_channels_is_told_to_add_it():
+    assert "add the axis of channels" in message(
+        arithmetic.output_shape, LENET5["C1"], (28, 28)
+    )
+
+
+def seen_rows(height, windows):
+    """Return the input rows that each unit reads, layer by layer: the plain way to do it."""
+    rows = [{n} for n in range(height)]
+    for size, stride, padding in windows:
+        before = same_padding(len(rows), size, stride)[0] * (padding == "same")
+        starts = range(
+            -before,
+            output_size(len(rows), size, stride, padding) * stride - before,
+            stride,
+        )
+        rows = [
+            set().union(
+                *(rows[n] for n in range(s, s + size) if 0 <= n < len(rows))
+            )
+            for s in starts
+        ]
+    return rows
+
+
+def test_receptive_windows_hold_the_rows_that_a_unit_reads_in_random_stacks():
+    rng, tried = np.random.default_rng(0), 0
+    while tried < 300:
+        height = int(rng.integers(1, 30))
+        windows = [
+            (int(k), int(s), str(rng.choice(["valid", "same"])))
+            for k, s in rng.integers(1, 6, (rng.integers(1, 5), 2))
+        ]
+        try:
+            rows = seen_rows(height, windows)
+        except ValueError:  # A window that does not fit.
+            continue
+        tried += 1
+        layers = [Pool(f"L{n}", "max", *one) for n, one in enumerate(windows)]
+        made, last = net((height, height, 1), *layers), layers[-1].name
+        for unit, read in enumerate(rows):
+            found, _ = arithmetic.receptive_window(made, last, row=unit)
+            inside = max(found.start, 0), min(found.stop, height)
+            assert inside == (min(read), max(read) + 1), (height, windows, unit)
+
+
+def test_rows_that_a_layer_drops_are_not_seen_through_later_padding():
+    made = net((5, 5, 1), Pool("S"), Conv("C", 1, 3, padding="same"))
+    rows, columns = arithmetic.receptive_window(made, "C", 1, 1)
+    assert (rows.stop, columns.stop) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("layer", "row"), [("C1", 99), ("C1", 28), ("C1", -1), ("C1", 1.5), ("F6", 5)]
+)
+def test_a_unit_that_does_not_exist_has_no_receptive_window(layer, row):
+    text = message(arithmetic.receptive_window, LENET5, layer, row)
+    assert f"row of a unit of {layer} is {row}; expected " in text
+    with pytest.raises(KeyError):
+        arithmetic.receptive_window(LENET5, "C9")
 
 
 def test_a_negative_padding_is_refused():

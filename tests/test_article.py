@@ -1,5 +1,7 @@
 """What current Keras makes of the article's script: every message that the appendix prints is provoked here."""
 
+import inspect
+import math
 import re
 import warnings
 from pathlib import Path
@@ -8,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from lenet5lib import models
 from lenet5lib.data import Digits, Splits
 from lenet5lib.studies import article
 from lenet5lib.studies.article import ArticleLeNet5, ArticleModel
@@ -87,9 +90,11 @@ def test_new_callback_knows_no_best_score():
 def test_resuming_the_articles_way_loses_steps_history_and_weights(tmp_path):
     splits = Splits(some_digits(64), some_digits(20), some_digits(20), "random")
     table = article.compare_resumed(splits, tmp_path, before=1, epochs=3)
-    assert table.loc["steps that the optimizer has counted"].tolist() == [6, 4]
-    assert table.loc["epochs in the history"].tolist() == [3, 2]
-    assert table.iloc[2, 0] > 0
+    assert table["steps counted"].tolist() == [6, 4, 6]
+    assert table["epochs in the history"].tolist() == [3, 2, 2]
+    differing = table["weights that differ"].tolist()
+    assert differing[::2] == [0, 0]
+    assert differing[1] > 0
 
 
 def test_one_article_fit_writes_a_file_that_compares_equal_with_itself(tmp_path):
@@ -115,6 +120,55 @@ def test_fit_repeats_one_order_after_set_random_seed():
     first, second = seen[:4], seen[4:8]
     assert first == second
     assert first != np.arange(40.0).reshape(4, 10).tolist()
+
+
+def test_only_the_pooling_layers_of_the_former_class_print_no_shape():
+    model = ArticleModel()
+    model(np.zeros((1, 28, 28, 1), np.float32))
+    rows = models.summary_text(model).splitlines()
+    shapes = {
+        row.split()[1]: row.split("│")[2].strip() for row in rows if "│" in row
+    }
+    assert [name for name, shape in shapes.items() if shape == "?"] == ["S2", "S4"]
+    assert "`?` for S2 and S4" in PAGE
+    for name in ("C1", "Flatten"):
+        assert f"`{shapes[name]}` for {name}" in PAGE
+
+
+def test_pooling_counts_as_built_from_the_start_and_flatten_does_not():
+    pool, flatten = keras.layers.AveragePooling2D(2), keras.layers.Flatten()
+    assert (pool.built, flatten.built) == (True, False)
+    for layer in (pool, flatten):
+        layer(np.zeros((1, 4, 4, 1), np.float32))
+    recorded = [layer.get_build_config() for layer in (pool, flatten)]
+    assert recorded == [None, {"input_shape": (1, 4, 4, 1)}]
+
+
+def test_the_page_prints_the_fixed_build():
+    source = inspect.getsource(ArticleLeNet5.build)
+    (body,) = re.findall(r"self\.call.*\Z", source, re.DOTALL)
+    shown = re.search(
+        r"def build\(self, input_shape\):\n    (.*?)```", PAGE, re.DOTALL
+    )
+    assert shown[1].split() == body.split()
+
+
+def test_the_optimizers_numbers_on_the_page_are_those_that_keras_counts():
+    model = ArticleLeNet5()
+    model.build((None, 28, 28, 1))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.optimizer.build(model.trainable_variables)
+    shapes = {one.name: one.shape for one in model.optimizer.variables}
+    arrays = [name for name in shapes if name.endswith(("_momentum", "_velocity"))]
+    assert (len(arrays), len(model.weights)) == (20, 10)
+    assert set(shapes) - set(arrays) == {"iteration", "learning_rate"}
+    params, state = model.count_params(), sum(math.prod(s) for s in shapes.values())
+    assert f"2 · {params:,} + 2 = {state:,}." in PAGE
+    assert f"`Total params` is then {params + state:,}," in PAGE
+    text = models.summary_text(model)
+    for line in (f"Trainable params: {params:,}", f"Optimizer params: {state:,}"):
+        assert line in text
+        assert f"`{line}`" in PAGE
 
 
 def test_float64_pixels_take_376_megabytes():

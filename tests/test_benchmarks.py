@@ -124,6 +124,7 @@ def test_ratios_and_disturbance():
     assert results.disturbed(result) == ["torch-32"]
 
 
+@pytest.mark.slow
 def test_tiny_run(tmp_path):
     out = tmp_path / "result.json"
     tiny = ("--digits", 640, "--rounds", 1, "--only", "loops-32", "--no-accuracy")

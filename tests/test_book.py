@@ -20,7 +20,11 @@ LIBRARY = ROOT / "lenet5lib"
 CHAPTERS = sorted(BOOK.glob("[0-9]*.ipynb"))
 PAGES = sorted(BOOK.glob("*.md"))
 IGNORE = "nbval-ignore-output"
-TAGS = {IGNORE, "exercise", "measured"}
+FOLDED = {
+    "mystnb": {"code_prompt_hide": "Setup", "code_prompt_show": "Setup"},
+    "tags": ["hide-input"],
+}
+TAGS = {IGNORE, "exercise", "hide-input", "hide-output", "measured"}
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -127,8 +131,11 @@ def test_no_function_or_class_is_defined(path):
 
 
 @chapter
-def test_setup_cell_is_the_same_everywhere(path):
-    assert source(cells(path)[0]) == source(cells(CHAPTERS[0])[0])
+def test_setup_cell_is_the_same_everywhere_and_folded_alone(path):
+    setup, *others = cells(path)
+    assert source(setup) == source(cells(CHAPTERS[0])[0])
+    assert setup["metadata"] == FOLDED, "run make stamp"
+    assert not [source(cell) for cell in others if "hide-input" in tags(cell)]
 
 
 @chapter
@@ -250,8 +257,10 @@ def test_markdown_needs_nothing_beside_it_and_nothing_of_myst(path):
     assert not re.search(r"\{[a-z:-]+\}`", text), "a MyST role"
     assert not re.search(r"^:::|^\+\+\+|^%|^\(.+\)=$", text, re.MULTILINE)
     assert not re.search(r"<(img|script|style|iframe|video|object)\b", text)
+    there = [path.name for path in CHAPTERS]  # `make stamp` gives them an address.
     for target in re.findall(r"\]\(([^)]*)\)", text):
-        assert target.startswith(("https://", "#")), f"Colab has no file {target}"
+        known = target.startswith(("https://", "#")) or target in there
+        assert known, f"Colab has no file {target}"
 
 
 @pytest.mark.parametrize(
@@ -337,6 +346,114 @@ def test_every_symbol_of_the_library_named_in_the_text_exists(path):
         if code and not (LIBRARY / module / f"{name}.py").exists():
             pattern = rf"^(def|class) {name}\b|^{name}\b"
             assert re.search(pattern, code, re.MULTILINE), f"{module}.{name}"
+
+
+VOCABULARY = {
+    r"\b(?:plain|block) form\b|\bon blocks\b|BlockForm|MNIST's form": "engine, format",
+    r"\blaid out flat\b|\blaying out flat\b": "flattening",
+    r"\brungs?\b|\bladders?\b": "step of a cumulative ablation",
+    r"\bsixteen looks\b": "test-time augmentation, 16 views",
+    r"\bshare right\b|\bhits\b": "accuracy, num_correct",
+    r"\b(?:right|wrong) (?:answers?|class(?:es)?|digits?|images?|predictions?)\b": "correct, misclassified",
+    r"\b(?:class|label) that is right\b": "correct class, label",
+    r"\bnetwork's answers?\b|\banswers? of the network\b": "prediction",
+    r"\bleast_(?:gain|rate)\b|\bStairs\b|\bPlateau\b": "min_delta, min_lr; Keras's schedules",
+    r"\bSTEPS_A_CALL\b|\w_an?_(?:epoch|step|call)\b": "steps_per_execution, steps_per_epoch",
+    r"\b(?:bytes?|epochs?|FLOP|lines?|numbers?|seconds?|steps?|weights?) an? "
+    r"(?:byte|cell|digit|epoch|image|line|second|step)\b": "per, or for each",
+    r"\baverage_decay\b|\btake_average\b|\baveraged weights\b": "EMA of the weights",
+    r"\bUSUAL\b|\bfirst weights\b": "initial weights",
+    r"\bPartialConv2D\b": "TableConv2D",
+    r"\bhold_out\b": "stratified split",
+    r"\bsums? before (?:an?|the|its) (?:activation|softmax|sigmoid)\b": "pre-activations, logits",
+    r"\b(?:a|all|each|every|last|many|of|the|which|\d+|two|three|twelve) stops?\b|\bstops\s*=": "positions; to stop is fine",
+    r"\(?height, width, maps\b|\bmaps, height, width\b": "channels, as an axis",
+    r"\(digits, |\bnumber of digits in front\b": "batch, as an axis",
+    r"\bwithout (?:a|the) network\b|\bon the network[.,;]": "internet connection; ours is a network too",
+    r"\btrainings\b|\b[Aa] training(?=[.,;:)]| (?:as|can|goes|has|in|is|of|that|which|with)\b)": "training run",
+    r"\bmend(?:s|ed)?\b": "fix",
+    r"\bway (?:back|forward)\b": "forward pass, backward pass",
+    r"\b95\s?% intervals?\b": "95 % confidence interval",
+    r"\bdigests?\b": "checksum",
+    r"\banew\b|\balike\b|\bof its own\b|\bshall\b": "not what a technical editor prints",
+    r"\b[Ww]hoever\b(?! reports the best of them reports luck as skill)": "the one sentence apart",
+    r"\bto hold on to\b|\bparameters has it\b|\b[Ff]rom before you\b": "not what a technical editor prints",
+}
+"""Words that the field has better ones for: what is written instead, or why only these forms are sought."""
+OLD = [
+    *(
+        "in plain form",
+        "laid out flat",
+        "a rung higher",
+        "sixteen looks",
+        "share right",
+    ),
+    *(
+        "two wrong digits",
+        "the class that is right",
+        "the network's answer",
+        "least_rate",
+    ),
+    *(
+        "steps_an_epoch",
+        "one number a digit",
+        "averaged weights",
+        "the first weights",
+    ),
+    *("PartialConv2D", "hold_out", "the sum before the softmax", "at each stop"),
+    *("stops = 3", "height, width, maps", "(digits, 28, 28)", "without a network."),
+    *(
+        "A training is kept",
+        "the mend",
+        "on the way back",
+        "the 95 % interval",
+        "a digest",
+    ),
+    *("drawn anew", "Whoever reads it", "How many parameters has it?"),
+]
+"""What `VOCABULARY` finds, at least a word for each of its patterns."""
+FINE = """the right edge stops the window; training stops; a training set, a training run; a step a reader can take;
+a 95 % confidence interval; the network answers; a network without a bias; in a new form;
+Whoever reports the best of them reports luck as skill; feature maps of height 14"""
+
+
+def test_old_words_are_found_and_false_friends_are_not():
+    for text in OLD:
+        assert any(re.search(pattern, text) for pattern in VOCABULARY), text
+    for pattern in VOCABULARY:
+        assert any(re.search(pattern, text) for text in OLD), pattern
+        assert not re.search(pattern, FINE), pattern
+
+
+NO_ARTICLE = ["01", "02", "03", "04", "draw", "notation"]
+"""The pages that do not speak of the article; the cover introduces it, and its matters have a page."""
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *CHAPTERS[:4],
+        *(
+            BOOK / f"{name}.md"
+            for name in ("draw", "glossary", "index", "notation", "running")
+        ),
+    ],
+    ids=lambda path: path.name,
+)
+def test_the_words_are_those_of_the_field(page):
+    text = page.read_text(encoding="utf-8")
+    if page.suffix == ".ipynb":
+        both = cells(page, "markdown") + cells(page, "code")
+        text = "\n".join(source(cell) for cell in both)
+    sought = [*VOCABULARY]
+    if page.name.startswith(tuple(NO_ARTICLE)):
+        sought.append(r"\b[Tt]he article\b")
+    found = [
+        text[max(0, one.start() - 30) : one.end() + 20]
+        for pattern in sought
+        for one in re.finditer(pattern, text)
+    ]
+    assert found == []
 
 
 def named(node):

@@ -209,19 +209,22 @@ def test_foreign_files_are_refused(tmp_path):
     [
         (
             LENET5.change("C3", filters=8),
-            "derived 10×10×16 and 2,416 parameters, built 10×10×8 and 1,208 parameters",
+            "C3: derived 10×10×16 and 2,416 parameters, built 10×10×8 and 1,208 parameters",
         ),
-        (LENET5.change("F6", units=90), "F6: shape and parameters differ"),
-        (LENET5_32, "C5: shape differs"),
+        (
+            LENET5.change("F6", units=90),
+            "F6: derived 84 and 10,164 parameters, built",
+        ),
+        (LENET5_32, "C5: derived 120, built 1×1×120"),
         (
             Architecture(
                 "short", (28, 28, 1), (*LENET5.layers[:-2], Dense("Output", 10))
             ),
-            "F6: not built",
+            "F6: derived 84 and 10,164 parameters, built nothing",
         ),
         (
             Architecture("long", (28, 28, 1), (Conv("C0", 1, 1), *LENET5.layers)),
-            "C0: not derived",
+            "C0: derived nothing, built 28×28×1",
         ),
     ],
 )

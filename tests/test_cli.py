@@ -1,7 +1,10 @@
 """The command line as a reader meets it: what it prints, what it leaves, its exit codes, one clear line when it refuses."""
 
 import argparse
+import csv
 import dataclasses
+import io
+import json
 import os
 import re
 import shlex
@@ -9,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +20,8 @@ import small
 from PIL import Image
 
 from lenet5lib import cli, data, records
-from lenet5lib.training import checkpoint, recipe
+from lenet5lib.data import pictures
+from lenet5lib.training import checkpoint, loop, recipe
 from lenet5lib.training.recipe import Recipe
 from lenet5lib.training.schedules import OneCycle, PiecewiseConstant
 
@@ -216,6 +221,12 @@ def test_help_names_every_command(capsys):
         ("predict", "required: IMAGE"),
         ("plot --run-dir r", "required: --out"),
         ("evaluate", "required: --run-dir"),
+        ("train --epochs 1 --run-dir=", "--run-dir"),
+        ("train --epochs 1 --run-dir r --data=", "--data"),
+        ("evaluate --run-dir=", "--run-dir"),
+        ("predict --run-dir= a.png", "--run-dir"),
+        ("predict --save-seen= a.png", "--save-seen"),
+        ("plot --run-dir r --out=", "--out"),
     ],
 )
 def test_a_command_line_that_cannot_be_parsed_ends_with_2(line, named, capsys):
@@ -243,8 +254,21 @@ def test_sessions_print_their_epochs_and_nothing_on_stderr(sessions, place):
     ]
     assert epochs[0] == epochs[1][2:]
     best = records.read(place / "whole").best
-    last = f"Best on validation: epoch {best['epoch']}, val_loss {best['val_loss']:.4f}. Saved in {place / 'whole'}."
+    last = f"Best on validation: epoch {best['epoch']}, val_loss {best['val_loss']:.4f}. Saved in {place / 'whole'}"
     assert whole[-1] == last
+
+
+def test_a_run_whose_best_weights_are_lost_says_so_at_its_end(
+    monkeypatch, capsys, tmp_path
+):
+    """No epoch has ended since, so that there is no loss to print."""
+    record = SimpleNamespace(best={"epoch": 0, "val_loss": None}, epochs=[{}, {}])
+    run = SimpleNamespace(record=record, run_dir=tmp_path)
+    monkeypatch.setattr(loop, "train", lambda *_, **__: run)
+    path = small.save_npz(tmp_path / "small.npz")
+    line = ["train", "--run-dir", str(tmp_path), "--data", str(path), "--epochs=2"]
+    assert not cli.main(line)
+    assert "--last" in capsys.readouterr().out
 
 
 def test_two_then_five_epochs_equal_five_in_one_go_bit_for_bit(sessions, place):
@@ -325,12 +349,9 @@ def test_plot_needs_no_tensorflow(finished, tmp_path):
 def test_evaluate_prints_error_and_interval(call, finished, place):
     done = call("evaluate", "--run-dir", finished, "--data", place / "letters.npz")
     assert (done.returncode, done.stderr) == (0, "")
-    _, sources, result = done.stdout.splitlines()
-    best = records.read(finished).best["epoch"]
-    assert (
-        sources
-        == f"Trained on the file letters.npz, epoch {best}; tested on the file letters.npz."
-    )
+    _, about, tested, result = done.stdout.splitlines()
+    assert about == checkpoint.read_record(finished / checkpoint.BEST).about()
+    assert tested == "Tested on the file letters.npz."
     wrong, error, low, high = map(
         float,
         re.fullmatch(
@@ -354,8 +375,8 @@ def test_evaluate_finds_the_data_that_the_run_was_trained_on(
 def test_evaluate_takes_the_last_weights_where_asked(call, finished, place):
     data = "--data", place / "letters.npz"
     done = call("evaluate", "--run-dir", finished, *data, "--last")
-    epochs = len(records.read(finished).epochs)
-    assert f"Trained on the file letters.npz, epoch {epochs};" in done.stdout
+    about = checkpoint.read_record(finished / checkpoint.LAST).about()
+    assert done.stdout.splitlines()[1] == about
 
 
 def test_evaluate_on_other_digits_that_are_named(call, finished, tmp_path):
@@ -365,7 +386,7 @@ def test_evaluate_on_other_digits_that_are_named(call, finished, tmp_path):
     )
     assert done.returncode == 0
     assert "Trained on the file letters.npz" in done.stdout
-    assert "tested on the file garments.npz." in done.stdout
+    assert "Tested on the file garments.npz." in done.stdout
     assert " of 30 " in done.stdout
 
 
@@ -408,21 +429,18 @@ def test_predict_reads_large_drawings_dark_on_light(finished, tmp_path):
         page.save(paths[-1])
     done = run("predict", "--run-dir", finished, *paths)
     assert (done.returncode, done.stderr) == (0, "")
-    first, *lines = done.stdout.splitlines()
+    first, head, *lines = done.stdout.splitlines()
     assert first.startswith(
         "modern LeNet-5 (28×28). Trained on the file letters.npz (1,100 images, 100 held out) with seed 0; these "
     )
     assert first.endswith(", the best on validation.")
+    assert head.split() == ["picture", "digit", "probability", "warnings"]
     right = 0
-    for path, label, answer, shares in zip(
-        paths, digits.labels, lines[::2], lines[1::2], strict=True
-    ):
-        assert answer in {f"{path}: {digit}" for digit in range(10)}
-        values = dict(re.findall(r"(\d): ([\d.]+)%", shares))
-        assert list(values) == list("0123456789")
-        assert sum(map(float, values.values())) == pytest.approx(100, abs=1)
-        assert answer[-1] == max(values, key=lambda digit: float(values[digit]))
-        right += answer[-1] == str(label)
+    for path, label, line in zip(paths, digits.labels, lines, strict=True):
+        name, answer, share, *_ = line.split()
+        assert name == str(path)
+        assert 10 <= float(share.removesuffix("%")) <= 100
+        right += answer == str(label)
     assert right >= 6
 
 
@@ -437,11 +455,95 @@ def digit(tmp_path) -> Path:
 def test_predict_without_a_run_uses_the_recorded_network(call, digit):
     done = call("predict", digit)
     assert (done.returncode, done.stderr) == (0, "")
-    about, answer, _ = done.stdout.splitlines()
+    about, _, answer = done.stdout.splitlines()
     path = records.weights()
     assert about == checkpoint.read_record(path).about()
     assert "Trained on MNIST (" in about
-    assert answer == f"{digit}: {data.stand_in().test.labels[0]}"
+    assert answer.split()[:2] == [str(digit), str(data.stand_in().test.labels[0])]
+
+
+@pytest.fixture
+def scans(digit, tmp_path) -> Path:
+    """A folder: two pictures, one of which cannot be read, and files that are passed over."""
+    folder = tmp_path / "scans"
+    (folder / "more.png").mkdir(parents=True)
+    (folder / "b.PNG").write_bytes(digit.read_bytes())
+    (folder / "a.jpg").write_text("not an image")
+    (folder / "._b.png").write_text("notes of another system")
+    (folder / "notes.txt").write_text("none")
+    return folder
+
+
+def test_predict_goes_on_after_a_bad_picture(call, scans, digit, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = call(
+        "predict", tmp_path / "no.png", scans, tmp_path / "empty", digit, "x" * 999
+    )
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    named = ["no.png", scans / "a.jpg", "empty", "x" * 999]
+    for line, name in zip(lines, named, strict=True):
+        assert line.startswith("error: ")
+        assert str(name) in line
+    answers = [line.split()[0] for line in done.stdout.splitlines()[2:]]
+    assert answers == [str(scans / "b.PNG"), str(digit)]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_predict_for_a_program(call, scans, digit, form):
+    done = call("predict", "--format", form, scans, digit)
+    assert done.returncode == 1
+    label = int(data.stand_in().test.labels[0])
+    if form == "json":
+        bad, *good = json.loads(done.stdout, parse_constant=pytest.fail)
+        shares = [one["probabilities"] for one in good]
+        assert (bad["digit"], bad["probabilities"]) == (None, [])
+    else:
+        bad, *good = csv.DictReader(io.StringIO(done.stdout))
+        shares = [[float(one[f"p{n}"]) for n in range(10)] for one in good]
+        assert (bad["digit"], bad["p0"]) == ("", "")
+    assert bad["error"] in done.stderr
+    assert [one["picture"] for one in good] == [str(scans / "b.PNG"), str(digit)]
+    for one, numbers in zip(good, shares, strict=True):
+        assert int(one["digit"]) == np.argmax(numbers) == label
+        assert float(one["probability"]) == max(numbers)
+        assert sum(numbers) == pytest.approx(1, abs=1e-5)
+        assert not one["error"]
+
+
+@pytest.mark.parametrize("form", ["text", "csv", "json"])
+def test_predict_with_bad_pictures_only(call, tmp_path, form):
+    done = call("predict", "--format", form, tmp_path / "no.png")
+    assert "no.png" in refused(done)
+    assert len(done.stdout.splitlines()) == {"text": 0, "csv": 2, "json": 1}[form]
+
+
+def test_predict_saves_what_the_network_saw(call, scans, digit, tmp_path):
+    """Pictures of one name, and a picture in the folder itself, keep their files; a second call adds none."""
+    seen = tmp_path / "seen"
+    other = tmp_path / "b.png"
+    Image.fromarray(data.stand_in().test.images[1]).resize((90, 90)).save(other)
+    before = other.read_bytes()
+    options = "--format", "json", scans / "b.PNG", digit, other, other
+    for folder in (seen, seen, tmp_path, tmp_path):
+        done = call("predict", "--save-seen", folder, *options)
+        assert done.returncode == 0
+        names = [Path(one["seen"]) for one in json.loads(done.stdout)]
+        assert {name.parent for name in names} == {folder}
+        for name, source in zip(names, [digit, digit, other, other], strict=True):
+            image = np.asarray(Image.open(name))
+            assert image.dtype == np.uint8
+            assert (image == pictures.read_digit(source)).all()
+        assert len(set(names)) == 4
+    assert len(list(seen.iterdir())) == 4
+    assert other.read_bytes() == before
+    assert len([*tmp_path.glob("*.png")]) == 2 + 4
+
+
+def test_images_that_cannot_be_saved_are_named(call, digit):
+    done = call("predict", "--save-seen", digit, digit)
+    assert str(digit) in refused(done)
+    assert str(digit) in done.stdout.splitlines()[-1]
 
 
 def test_predict_takes_the_last_weights_of_a_run_on_all_digits(
@@ -452,8 +554,13 @@ def test_predict_takes_the_last_weights_of_a_run_on_all_digits(
     done = call("train", *options, "--epochs", 3, "--train-on-all")
     assert done.returncode == 0
     (folder / checkpoint.BEST).unlink()
-    about = call("predict", "--run-dir", folder, digit).stdout.splitlines()[0]
-    assert about == (
+    assert "validation" not in done.stdout.splitlines()[-1]
+    (folder / records.NAME).unlink()
+    test = "--data", place / "letters.npz"
+    predicted = call("predict", "--run-dir", folder, digit).stdout.splitlines()
+    evaluated = call("evaluate", "--run-dir", folder, *test).stdout.splitlines()
+    assert predicted[0] == evaluated[1]
+    assert predicted[0] == (
         "modern LeNet-5 (28×28). Trained on the file letters.npz (1,200 images, none held out) with seed 0; "
         "these are the weights of epoch 3, the last."
     )
@@ -554,12 +661,14 @@ def cut(path: Path) -> Path:
     ("make", "named"),
     [
         (lambda path: path, "cannot read the data file"),
-        (lambda path: path.mkdir() or path, "Is a directory"),
+        (lambda path: path.mkdir() or path, "no x_train"),
         (lambda path: cut(small.save_npz(path)), ".npz"),
         (lambda path: path.write_text("x,y") and path, ".npz"),
         (lambda path: small.save_npz(path, y_test=None), "y_test"),
         (
-            lambda path: small.save_npz(path, x_train=np.zeros((600, 28, 28))),
+            lambda path: small.save_npz(
+                path, x_train=np.eye(28)[[range(28)] * 600] / 2
+            ),
             "float64",
         ),
         (
@@ -569,7 +678,7 @@ def cut(path: Path) -> Path:
             "(60, 32, 32)",
         ),
         (
-            lambda path: small.save_npz(path, y_train=np.arange(600) % 11),
+            lambda path: small.save_npz(path, y_train=np.arange(600) % 11 - 1),
             "y_train",
         ),
         (
@@ -591,7 +700,7 @@ def test_data_that_cannot_be_used_is_refused(
         call("train", *option, "--run-dir", tmp_path / "run", "--epochs", 1)
     )
     assert named in line
-    assert str(path) in line or "the file bad.npz" in line
+    assert path.name in line
     assert not (tmp_path / "run").exists()
 
 
@@ -637,17 +746,26 @@ def test_a_missing_run_folder_is_named(call, place, tmp_path, command):
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.parametrize("spoil", [cut, Path.unlink])
 @pytest.mark.parametrize("command", ["evaluate", "predict"])
-def test_damaged_best_weights_are_refused(call, folder, place, tmp_path, command):
-    cut(folder / checkpoint.BEST)
+def test_without_best_weights_the_last_are_named_and_taken(
+    call, folder, place, tmp_path, command, spoil
+):
+    spoil(folder / checkpoint.BEST)
     Image.fromarray(data.stand_in().test.images[0]).save(tmp_path / "digit.png")
     rest = {
         "evaluate": ["--data", place / "letters.npz"],
         "predict": [tmp_path / "digit.png"],
     }
-    assert f"the checkpoint {folder / checkpoint.BEST} is damaged" in refused(
-        call(command, "--run-dir", folder, *rest[command])
-    )
+    words = [command, "--run-dir", folder, *rest[command]]
+    line = refused(call(*words))
+    assert str(folder / checkpoint.BEST) in line
+    assert "Take last.weights.h5 with --last, or train on" in line
+    assert call(*words, "--last").returncode == 0
+
+
+def test_predict_takes_the_last_weights_of_a_run_only(call, tmp_path):
+    assert "expected --run-dir" in refused(call("predict", "--last", "1.png"))
 
 
 def test_a_broken_record_is_refused(call, folder, tmp_path):
@@ -674,7 +792,7 @@ def half(path: Path) -> Path:
     [
         (lambda path: path, "there is no image"),
         (lambda path: path.write_text("not an image") and path, "as an image"),
-        (lambda path: path.mkdir() or path, "as an image"),
+        (lambda path: path.mkdir() or path, "no pictures in the folder"),
         (half, "as an image"),
         (blank, "found no digit"),
     ],
@@ -688,19 +806,35 @@ def test_an_image_that_cannot_be_read_is_refused(
     assert str(path) in line
 
 
-@pytest.mark.parametrize("out", ["nowhere/curves.png", "folder", "file/curves.png"])
+@pytest.mark.parametrize("out", ["nowhere/c.png", "folder.svg", "file/c.pdf"])
 def test_a_picture_that_cannot_be_written_is_refused(call, finished, tmp_path, out):
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.svg").mkdir()
     (tmp_path / "file").write_text("")
     line = refused(call("plot", "--run-dir", finished, "--out", tmp_path / out))
     assert line.startswith(f"error: cannot write {tmp_path / out}: ")
-    assert line.endswith("Name a file that can be written.")
-    assert {path.name for path in tmp_path.rglob("*")} == {"folder", "file"}
+    assert {path.name for path in tmp_path.rglob("*")} == {"folder.svg", "file"}
+
+
+@pytest.mark.parametrize(
+    ("name", "starts"),
+    [("c.png", b"\x89PNG"), ("c.PDF", b"%PDF"), ("c.svg", b"<?xml")],
+)
+def test_plot_writes_the_format_of_the_name(call, finished, tmp_path, name, starts):
+    for path in (tmp_path / name, tmp_path / f"again_{name}"):
+        assert call("plot", "--run-dir", finished, "--out", path).returncode == 0
+        assert path.read_bytes().startswith(starts)
+    assert path.read_bytes() == (tmp_path / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["c.jpg", "c", "c.svgz"])
+def test_plot_refuses_other_formats_by_name(call, finished, tmp_path, name):
+    line = refused(call("plot", "--run-dir", finished, "--out", tmp_path / name))
+    assert name in line
+    assert ".pdf" in line
+    assert not (tmp_path / name).exists()
 
 
 def test_an_interrupt_says_how_to_go_on(call, place, tmp_path, monkeypatch):
-    from lenet5lib.training import loop
-
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
@@ -790,3 +924,128 @@ def test_a_run_keeps_the_line_that_started_it(finished):
     options = cli.parser().parse_args(line[1:])
     assert (line[0], options.run_dir, options.epochs) == ("lenet5lib", finished, 5)
     assert cli.recipe_of(options) == records.read(finished).config.recipe
+
+
+@pytest.mark.parametrize("source", ["stand-in", "./stand-in", "digits.csv"])
+def test_data_are_passed_on_as_they_are_named(call, monkeypatch, source):
+    def load(found):
+        raise ValueError(f"asked for {found!r}")
+
+    monkeypatch.setattr(data, "load_digits", load)
+    options = "--run-dir", "r", "--epochs", 1, "--data", source
+    assert f"asked for {source!r}" in refused(call("train", *options))
+
+
+@pytest.mark.slow
+def test_seeds_have_no_upper_limit(place, tmp_path):
+    """Both engines take any seed of 0 or more."""
+    options = parsed("--seed", str(2**70), "--data", str(place / "letters.npz"))
+    splits = data.split(data.read(options.data)).limit(8, 8)
+    for engine in ("loops", "keras"):
+        run = loop.train(
+            cli.NETWORKS["lenet5"],
+            splits,
+            tmp_path / engine,
+            epochs=1,
+            seed=options.seed,
+            engine=engine,
+            report=None,
+        )
+        assert records.read(run.run_dir).config.seed == 2**70
+
+
+ENCODINGS = ("cp1252", "cp932", "gbk", "latin-1", "ascii", "cp437")
+
+
+def output(monkeypatch, encoding: str) -> io.BytesIO:
+    """Let both streams write in an encoding, to what is returned."""
+    written = io.BytesIO()
+    for name in ("stdout", "stderr"):
+        stream = io.TextIOWrapper(written, encoding, write_through=True)
+        monkeypatch.setattr(sys, name, stream)
+    return written
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_in_any_encoding(monkeypatch, encoding, command):
+    written = output(monkeypatch, encoding)
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, "--help"])
+    assert end.value.code == 0
+    assert written.getvalue().startswith(b"usage: lenet5lib ")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_what_an_encoding_lacks_ends_no_command(
+    monkeypatch, place, digit, tmp_path, encoding
+):
+    written = output(monkeypatch, encoding)
+    assert cli.main(["describe"]) == 0
+    scans = tmp_path / "数字 é"
+    scans.mkdir()
+    (scans / "ü数.png").write_bytes(digit.read_bytes())
+    for form in ("text", "csv", "json"):
+        assert cli.main(["predict", "--format", form, str(scans)]) == 0
+    assert cli.main(["predict", str(scans / "没有.png")]) == 1
+    line = ["--run-dir", str(scans / "run"), "--data", str(place / "letters.npz")]
+    for epochs in ("1", "2"):
+        train = ["train", *line, "--limit", "8", "8", "--epochs", epochs]
+        assert cli.main(train) == 0
+    assert cli.main(["evaluate", *line]) == 0
+    assert len(records.read(scans / "run").epochs) == 2
+    assert b"Resuming" in written.getvalue()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_folder_whose_name_is_no_text(call, place):
+    folder = os.fsdecode(os.fsencode(place) + b"/run\xff")
+    options = "--limit", 8, 8, "--data", place / "letters.npz"
+    done = call("train", "--run-dir", folder, "--epochs", 1, *options)
+    assert done.returncode == 0
+    assert len(records.read(folder).epochs) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["cp932", "ascii"])
+def test_a_redirected_process_in_another_encoding(place, tmp_path, encoding):
+    redirected = {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    folder = tmp_path / "数字"
+    options = "--run-dir", folder, "--limit", 8, 8, "--data", place / "letters.npz"
+    for line in (["train", "--help"], ["train", *options, "--epochs", 1]):
+        command = [sys.executable, "-m", "lenet5lib", *map(str, line)]
+        done = subprocess.run(
+            command, capture_output=True, env=environment(**redirected), timeout=120
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert len(records.read(folder).epochs) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="a pipe is closed otherwise there")
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["describe"],
+        ["train", "--help"],
+        ["predict", "--format", "csv", "digit.png"],
+    ],
+)
+def test_a_closed_pipe_ends_quietly(digit, line):
+    """As before `| head -0`: nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "lenet5lib", *line],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=digit.parent,
+            env=environment(PYTHONPATH=str(Path(cli.__file__).parents[1])),
+            timeout=120,
+        )
+    # argparse does not ask whether its help arrives.
+    assert done.returncode in ({0, 141} if "--help" in line else {141})
+    assert "error" not in done.stderr.lower()
+    assert "Traceback" not in done.stderr

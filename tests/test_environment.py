@@ -1,9 +1,17 @@
 """The environment: one list of versions, every one pinned and hashed, and what Colab brings is enough."""
 
+import importlib.util
+import os
 import re
+import runpy
+import shutil
+import subprocess
+import tempfile
 import tomllib
+import warnings
 from importlib import metadata
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
@@ -257,3 +265,113 @@ def test_every_record_of_the_book_goes_into_the_package():
     for name in {*names, "recorded/one-change/relu/seed-0/best.weights.h5"}:
         found = [p for p in patterns if PurePosixPath(name).match(p)]
         assert found, f"{name} is in no pattern of package-data"
+
+
+@pytest.fixture
+def conftest(monkeypatch):
+    """Return the root's conftest as a module of its own; what it sets in the environment is undone."""
+    for name in ("LENET5_RUNS", "HOME", "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    spec = importlib.util.spec_from_file_location("its", ROOT / "conftest.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, None),  # Without xdist there is no such option.
+        ({"numprocesses": None, "dist": "no"}, "no"),
+        ({"numprocesses": 0, "dist": "no"}, "no"),
+        ({"numprocesses": 2, "dist": "no"}, "loadscope"),
+        ({"numprocesses": 2, "dist": "loadfile"}, "loadfile"),
+        ({"numprocesses": 2, "dist": "load"}, "loadscope"),
+        ({"numprocesses": 0, "tx": ["2*popen"], "dist": "load"}, "loadscope"),
+    ],
+)
+def test_xdist_keeps_the_cells_of_a_chapter_together_unless_told_otherwise(
+    conftest, options, expected
+):
+    config = SimpleNamespace(option=SimpleNamespace(**options))
+    conftest.pytest_cmdline_main(config)
+    assert getattr(config.option, "dist", None) == expected
+
+
+@pytest.mark.parametrize("worker", [False, True])
+def test_the_chapters_runs_go_to_the_named_folder_but_for_workers_of_their_own(
+    conftest, monkeypatch, tmp_path, worker
+):
+    monkeypatch.setenv("LENET5_RUNS", str(tmp_path))
+    config = SimpleNamespace(**({"workerinput": {}} if worker else {}))
+    conftest.pytest_configure(config)
+    assert (os.environ["LENET5_RUNS"] == str(tmp_path)) is not worker
+    conftest.pytest_unconfigure(config)
+    assert tmp_path.is_dir()
+    monkeypatch.delenv("LENET5_RUNS")
+    conftest.pytest_configure(config)
+    fresh = Path(os.environ["LENET5_RUNS"])
+    assert fresh.is_dir()
+    conftest.pytest_unconfigure(config)
+    assert not fresh.exists()
+
+
+def test_a_home_that_cannot_be_written_to_is_replaced_for_the_session(
+    conftest, monkeypatch, tmp_path
+):
+    for home, is_kept in ((tmp_path, True), (tmp_path / "missing", False)):
+        monkeypatch.setenv("HOME", str(home))
+        config = SimpleNamespace()
+        conftest.pytest_configure(config)
+        assert (os.environ["HOME"] == str(home)) is is_kept
+        assert os.access(os.environ["HOME"], os.W_OK)
+        conftest.pytest_unconfigure(config)
+
+
+def test_a_cache_that_cannot_be_written_is_no_error_and_other_warnings_are():
+    with pytest.raises(UserWarning, match="something"):
+        warnings.warn("something", UserWarning, stacklevel=1)
+    warnings.warn("unwritable", pytest.PytestCacheWarning, stacklevel=1)
+
+
+def test_without_a_home_the_library_names_one_for_matplotlib_and_keras(monkeypatch):
+    path = ROOT / "lenet5lib" / "__init__.py"
+    monkeypatch.setenv("HOME", "/somewhere")
+    runpy.run_path(path)
+    assert os.environ["HOME"] == "/somewhere"
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    runpy.run_path(path)
+    assert os.environ["HOME"] == tempfile.gettempdir()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is missing")
+def test_a_clone_with_windows_line_ends_has_none_in_what_a_shell_reads(tmp_path):
+    def git(*arguments, where=ROOT):
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=where, capture_output=True, check=True)
+        return done.stdout
+
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    source, clone = tmp_path / "source", tmp_path / "clone"
+    for name in filter(None, listed.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, source / name)
+    git("init", "--quiet", where=source)
+    git("add", "--all", where=source)
+    who = ["-c", "user.name=trial", "-c", "user.email=trial@localhost"]
+    git(*who, "commit", "--quiet", "--message", "Trial", where=source)
+    git("clone", "--quiet", "-c", "core.autocrlf=true", source, clone)
+    compared = 0
+    for path in source.rglob("*"):
+        name = path.relative_to(source)
+        if path.is_file() and name.parts[0] != ".git":
+            assert (clone / name).read_bytes() == path.read_bytes(), name
+            compared += 1
+    assert compared > 200
+    for name in ("Makefile", ".ci/run", "tools/find_python.sh"):
+        assert b"\r" not in (clone / name).read_bytes()

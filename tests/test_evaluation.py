@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from lenet5lib import data, evaluation, models, records
+from lenet5lib import data, evaluation, models, plots, records
 from lenet5lib.data import Digits
 from lenet5lib.evaluation import (
     Evaluation,
@@ -23,7 +23,7 @@ from lenet5lib.evaluation import (
 )
 from lenet5lib.records import Record, RecordError
 from lenet5lib.spec import LENET5
-from lenet5lib.training import augment
+from lenet5lib.training import augment, loop
 from lenet5lib.training.recipe import Distortion, Recipe
 from lenet5lib.training.schedules import OneCycle
 
@@ -35,6 +35,7 @@ def evaluated(labels, predictions, confidence=0.6):
     return Evaluation(probabilities, np.array(labels, np.uint8))
 
 
+RANDOM = np.random.default_rng(0).integers(0, 256, (7, 28, 28)).astype(np.uint8)
 LABELS = [0, 1, 2, 3, 4, 4, 4, 9, 9, 7]
 PREDICTIONS = [0, 1, 2, 5, 9, 9, 4, 4, 9, 1]
 
@@ -48,6 +49,94 @@ def test_predictions_mistakes_and_error(ten):
     assert ten.predictions.tolist() == PREDICTIONS
     assert ten.mistakes.tolist() == [3, 4, 5, 7, 9]
     assert (ten.count, ten.error) == (10, 0.5)
+
+
+NAMES = [chr(ord("a") + n) for n in range(26)]
+
+
+def test_all_of_more_than_ten_classes_are_counted():
+    result = Evaluation(np.eye(26), np.arange(26))
+    assert result.confusion().to_numpy().sum() == 26
+    assert result.confusion().shape == (26, 26)
+    result = Evaluation(np.eye(26), np.arange(26)[::-1])
+    assert result.confused_pairs(99)["count"].sum() == len(result.mistakes) == 26
+    assert result.confused_pairs(1).to_numpy().tolist() == [[0, 25, 1]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["loops", "keras"])
+def test_a_network_of_26_classes_is_trained_and_evaluated(engine, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (78, 28, 28))
+    letters = Digits(images, np.arange(78) % 26, NAMES)
+    splits = data.Splits(letters, letters, letters, "letters")
+    network = LENET5.change("Output", units=splits.train.num_classes)
+    run = loop.train(
+        network, splits, tmp_path, epochs=1, engine=engine, report=None
+    )
+    trained = evaluation.evaluate(run.model, splits.test)
+    table = trained.confusion()
+    assert (table.shape, table.to_numpy().sum()) == ((26, 26), 78)
+    assert list(table.index) == list(table.columns) == NAMES
+    for get in ("get_xticklabels", "get_yticklabels"):
+        ticks = getattr(plots.confusion(table).axes[0], get)()
+        assert [tick.get_text() for tick in ticks] == NAMES
+
+
+def test_names_of_classes_stand_in_the_tables():
+    result = Evaluation(np.eye(26), np.roll(np.arange(26), 1), NAMES)
+    assert result.confusion().loc["z", "a"] == 1
+    assert result.confused_pairs(1).to_numpy().tolist() == [["a", "b", 1]]
+    digits = Digits(RANDOM, np.arange(7), NAMES[:10])
+    found = evaluation.evaluate(models.build(LENET5), digits)
+    assert list(found.confusion().columns) == NAMES[:10]
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels"),
+    [
+        (np.full((2, 10), np.nan), [0, 1]),
+        (np.where(np.eye(10) == 1, np.nan, 0.1), range(10)),
+        (np.eye(10) * 48.1, range(10)),
+        (-np.eye(10), range(10)),
+        (np.eye(10)[0], [0]),
+        (np.zeros((0, 10)), []),
+        (np.zeros((3, 0)), [0, 0, 0]),
+        (np.eye(10)[np.newaxis], [0]),
+        (np.eye(10), range(9)),
+        (np.eye(10), range(1, 11)),
+        (np.eye(10), np.eye(10)),
+        (np.eye(10), [0.5] * 10),
+        (np.eye(10), [-1] * 10),
+        (np.eye(10), ["1"] * 10),
+    ],
+)
+def test_what_is_no_prediction_of_these_labels_is_refused(probabilities, labels):
+    with pytest.raises(ValueError, match="expected"):
+        Evaluation(probabilities, np.array(labels))
+
+
+def test_as_many_class_names_as_classes_are_expected():
+    with pytest.raises(ValueError, match=r"are 2; expected 3, one .* Name each"):
+        Evaluation(np.eye(3), np.arange(3), ["a", "b"])
+    found = Evaluation(np.eye(2), np.arange(2), np.array(["a", "b"]))
+    assert list(found.confusion().columns) == ["a", "b"]
+
+
+def test_a_column_of_labels_is_compared_row_by_row():
+    labels = np.array(LABELS)[:, np.newaxis]
+    result = Evaluation(np.eye(10)[PREDICTIONS], labels)
+    assert (result.error, result.labels.shape) == (0.5, (10,))
+
+
+@pytest.mark.parametrize("confidence", [0, 1.0, 95, -0.5, np.nan, "0.95", True])
+def test_a_confidence_lies_between_0_and_1(confidence):
+    for interval in (
+        lambda: error_interval(100, 10_000, confidence),
+        lambda: evaluation.mean_interval([0.9, 1, 1.1], confidence),
+        lambda: paired_bootstrap(np.eye(4) == 1, np.eye(4) == 0, confidence),
+    ):
+        with pytest.raises(ValueError, match="confidence"):
+            interval()
 
 
 def test_a_perfect_and_a_hopeless_model():
@@ -105,17 +194,23 @@ def test_the_error_is_written_with_its_interval():
 @given(st.integers(1, 20_000), st.floats(0, 1))
 def test_the_interval_is_wilsons(count, share):
     wrong = round(share * count)
-    z, p = 1.959963984540054, wrong / count
-    middle = (p + z * z / (2 * count)) / (1 + z * z / count)
-    half = (
-        z
-        * sqrt(p * (1 - p) / count + z * z / (4 * count * count))
-        / (1 + z * z / count)
+    p, theirs = (
+        wrong / count,
+        binomtest(wrong, count).proportion_ci(method="wilson"),
     )
     low, high = error_interval(wrong, count)
-    assert low == pytest.approx(middle - half, abs=1e-9)
-    assert high == pytest.approx(middle + half, abs=1e-9)
+    assert low == pytest.approx(theirs.low, abs=1e-9)
+    assert high == pytest.approx(theirs.high, abs=1e-9)
     assert 0 <= low <= p <= high <= 1
+
+
+def test_the_error_of_each_class_with_its_interval():
+    table = Evaluation(np.eye(3)[[0, 0, 1, 1]], [0, 0, 0, 1]).error_by_class()
+    assert table["images"].tolist() == [3, 1, 0]
+    assert table["errors"].tolist() == [1, 0, 0]
+    assert table["error"].tolist()[:2] == [1 / 3, 0]
+    assert tuple(table.loc[0, ["low", "high"]]) == error_interval(1, 3)
+    assert tuple(table.loc[2, ["low", "high"]]) == (0, 1)
 
 
 def test_a_higher_confidence_gives_a_wider_interval():
@@ -130,6 +225,22 @@ def test_a_higher_confidence_gives_a_wider_interval():
 def test_an_impossible_count_is_refused(wrong, count):
     with pytest.raises(ValueError, match=f"errors is {wrong} of {count}"):
         error_interval(wrong, count)
+
+
+def test_numbers_that_cannot_be_counted_are_refused():
+    for errors, count in ((1.5, 10), (1, 10.7)):
+        with pytest.raises(ValueError, match="expected a whole number"):
+            error_interval(errors, count)
+    for values in ([0.9, np.nan, 1.1], [0.9, np.inf], [[1.0, 2.0], [3.0, 4.0]]):
+        with pytest.raises(ValueError, match="expected 2 or more finite"):
+            evaluation.mean_interval(values)
+    with pytest.raises(ValueError, match=r"int64.*expected bool"):
+        mcnemar(np.array([3, 7, 12]), np.array([3, 8, 40]))
+    found = Evaluation(np.eye(3)[[0, 1, 2, 0]], np.array([0, 1, 2, 1]))
+    for ask in (found.hardest, found.confused_pairs):
+        for count in (-1, 1.5):
+            with pytest.raises(ValueError, match="count is "):
+                ask(count)
 
 
 def expected_lowest(error, count, candidates):
@@ -151,6 +262,23 @@ def test_selection_bias_is_the_expected_lowest_of_several_counts(candidates):
     assert found == evaluation.selection_bias(0.1, 200, candidates)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("error", -0.1),
+        ("error", 5),
+        ("count", 0),
+        ("count", -1),
+        ("candidates", 0),
+        ("trials", 0),
+    ],
+)
+def test_selection_bias_names_a_number_that_cannot_be(name, value):
+    values = {"error": 0.1, "count": 200, "candidates": 5} | {name: value}
+    with pytest.raises(ValueError, match=f"{name} is .*; expected"):
+        evaluation.selection_bias(**values)
+
+
 def test_selecting_among_more_candidates_flatters_more():
     found = [
         evaluation.selection_bias(0.01, 10_000, candidates)
@@ -163,11 +291,7 @@ def test_selecting_among_more_candidates_flatters_more():
 
 def test_evaluate_asks_the_model_and_keeps_the_files_labels():
     keras.utils.clear_session()
-    rng = np.random.default_rng(0)
-    digits = Digits(
-        rng.integers(0, 256, (7, 28, 28)).astype(np.uint8),
-        (np.arange(7) % 10).astype(np.uint8),
-    )
+    digits = Digits(RANDOM, (np.arange(7) % 10).astype(np.uint8))
     model = models.build(LENET5)
     result = evaluation.evaluate(model, digits)
     np.testing.assert_array_equal(

@@ -143,6 +143,12 @@ def test_no_answer_ends_in_a_traceback(path, number, text, stub, solution):
             assert len(hint) > 20, answer
 
 
+def small(*layers):
+    """Return a network of these layers and ten dense units."""
+    layers += spec.Flatten(), spec.Dense("Output", 10)
+    return spec.Architecture("small", (28, 28, 1), layers)
+
+
 WRONG = {
     "13.1": {
         341_808: "used at 100 positions",
@@ -170,29 +176,47 @@ WRONG = {
         0.942: "more than 6",
         0.3: "share of the coins",
     },
-    "01.1": {43_120_000: "bytes does a float32", 188_160_000: "held out"},
-    "01.3": {31: "one candidate fewer", 8: "5,000 digits"},
+    "01.1": {
+        43_120_000: "bytes does a float32",
+        188_160_000: "held out",
+        172.48: "megabytes",
+    },
+    "01.3": {5: "5 still gives 0.886 %, by 2,000 trials", 3: "5,000 images"},
     "02.1": {
         13: "without the padding",
-        15: "one end only",
-        16: "Stops are one more",
-        18: "rounds up",
+        16: "one end only",
+        17: "one position more",
+        19: "rounds up",
+        36: "stride 1",
+        17.5: "Round down",
+        18.5: "Round down",
     },
-    "02.2": {4_608: "biases", 320: "as deep as its input", 909_440: "image's size"},
+    "02.2": {
+        4_608: "biases",
+        4_609: "one bias for the whole layer",
+        4_624: "a bias for each map in",
+        5_120: "each map that a filter reads",
+        320: "as deep as its input",
+        909_440: "image's size",
+        903_200: "image's size",
+    },
     "03.1": {
         61_758: "C3 reads its maps",
         62_556: "biases",
         45_278: "valid padding",
+        62_590: "one bias, however many kernels",
+        62_158: "two new maps",
+        852: "new ones",
+        208: "C1 alone",
     },
     "03.2": {
         241_600: "2,416 parameters, not 1,516",
         150_000: "biases",
-        1_516: "every stop",
-    },
-    "04.1": {
-        224_246: "optimizer alone",
-        336_366: "count of steps",
-        112_122: "after a step",
+        156_000: "16 in all",
+        150_016: "at every position, too",
+        240_000: "all six, and without biases",
+        294_000: "no padding",
+        1_516: "every position",
     },
     "05.1": {2_340: "last batch", 469: "one epoch", 2_344: "next epoch"},
     "05.2": {0.1698: "label were 0", -2.1698: "never negative", 3.1304: "bits"},
@@ -205,8 +229,19 @@ WRONG = {
         0.0705: "one standard deviation",
         0.001382: "a share",
         0.2765: "end to end",
+        0.14: "three decimals",
+        0.195: "an error of 1 %",
     },
-    "08.2": {39_600: "one standard deviation", 39_004: "square of that factor"},
+    "08.2": {
+        152_128: "crude rule",
+        38_032: "Both are measured",
+        19_800: "one standard deviation",
+        76_832: "factor 1 − ε",
+        76_063: "rounded down",
+        76_063.68: "in part",
+        76_061: "more digits of 1.96",
+        76_063.7: "whole number",
+    },
     "10.1": {
         5: "in nats",
         0.9418: "over all digits",
@@ -326,6 +361,24 @@ def shares(distances, j):
 
 ROWS, COLUMNS = np.indices((5, 7))
 SHORT = LENET5.change("C5", units=20)
+
+
+def found(**changes):
+    """Return the network of exercise 4.2 with changes of some layers."""
+    whole = spec.Architecture(
+        "found",
+        (28, 28, 1),
+        (
+            *(spec.Conv("C1", 8, 3), spec.Pool("S2"), spec.Conv("C3", 24, 3)),
+            *(spec.Pool("S4"), spec.Flatten(), spec.Dense("C5", 64)),
+            spec.Dense("Output", 10),
+        ),
+    )
+    for name, change in changes.items():
+        whole = whole.change(name, **change)
+    return whole
+
+
 WRONG_FUNCTIONS = [
     ("01.2", lambda x: (3.75, 1.0, 2.0), "two numbers"),
     (
@@ -336,7 +389,12 @@ WRONG_FUNCTIONS = [
     (
         "01.2",
         lambda x: [(axis * (x > 0)).sum() / 2 for axis in (ROWS, COLUMNS)],
-        "Weigh each place",
+        "Weight each position",
+    ),
+    (
+        "01.2",
+        lambda x: [((axis + 1) * (x / x.sum())).sum() for axis in (ROWS, COLUMNS)],
+        "counted from 0",
     ),
     (
         "01.2",
@@ -363,14 +421,39 @@ WRONG_FUNCTIONS = [
         LENET5.change("C1", kernel_size=99, padding="valid"),
         "do not fit together",
     ),
+    ("03.3", small(spec.Pool("P")), "convolutions is 0; expected 2"),
+    ("03.3", small(spec.Conv("A", 1, 1)), "convolutions is 1; expected 2"),
     (
         "03.3",
-        spec.Architecture(
-            "d", (28, 28, 1), (spec.Pool("S2"), spec.Flatten(), spec.Dense("O", 10))
+        small(spec.Conv("A", 4, 3), spec.Pool("P")),
+        "convolutions is 1; expected 2",
+    ),
+    (
+        "03.3",
+        small(spec.Conv("A", 1, 1), spec.Conv("B", 1, 1)),
+        "B, the last layer with a window, sees 1×1; ",
+    ),
+    (
+        "03.3",
+        small(spec.Conv("A", 4, 3), spec.Pool("P"), spec.Conv("B", 4, 3)),
+        "sees 8×8; expected 14×14",
+    ),
+    (
+        "03.3",
+        small(
+            *(spec.Conv(name, 4, 3) for name in "ABCDEFG"), spec.Pool("P", "max")
         ),
-        "no convolution",
+        "one linear layer",
     ),
     ("04.2", LENET5, "expected those of the summary"),
+    ("04.2", found(C1={"padding": "same"}), "C1 gives 28×28×8; the summary says"),
+    ("04.2", found(C1={"kernel_size": 5}), "C1 gives 24×24×8"),
+    ("04.2", found(S4={"padding": "same"}), "S4 gives 6×6×24"),
+    (
+        "04.2",
+        found(S4={"size": 3, "stride": 2}),
+        "S4 moves by 2 with a window of 3",
+    ),
     ("04.3", lambda model: len(model.trainable_weights), "number of arrays"),
     (
         "04.3",
@@ -389,7 +472,14 @@ WRONG_FUNCTIONS = [
         ),
         "without the biases",
     ),
-    ("05.3", lambda s: np.exp(s) / np.exp(s).sum(), "same number is taken"),
+    ("04.3", lambda model: model.count_params(), "`count_params` and"),
+    (
+        "04.3",
+        lambda model: sum(int(np.prod(w.shape)) for w in model.weights),
+        "Take `trainable_weights`",
+    ),
+    ("04.3", lambda model: len(model.layers), "trained parameters it gives 4"),
+    ("05.3", lambda s: np.exp(s) / np.exp(s).sum(), "same number is subtracted"),
     ("05.3", lambda s: np.exp(s), "Divide each"),
     (
         "05.3",
@@ -418,14 +508,14 @@ WRONG_FUNCTIONS = [
     ("07.3", ["write in place", "flush"], "half-written"),
     ("07.3", ["write beside", "flush"], "still the old one"),
     ("07.3", ["write", "flush"], "expected a list"),
-    ("08.3", lambda m: np.diag(m) / m.sum(axis=1), "shares that are right"),
+    ("08.3", lambda m: np.diag(m) / m.sum(axis=1), "shares that are correct"),
     ("08.3", lambda m: 1 - np.diag(m) / m.sum(axis=0), "columns"),
     ("08.3", lambda m: m.sum(axis=1) - np.diag(m), "counts"),
     ("09.1", (6, 22), "stops before"),
     ("09.1", (8, 23), "without the padding"),
     ("09.1", (8, 19), "12 rows"),
     ("09.1", (0, 15), "begin elsewhere"),
-    ("09.2", lambda image, kernel, bias, row, column: 0.5, "random picture"),
+    ("09.2", lambda image, kernel, bias, row, column: 0.5, "random image"),
     ("09.3", lambda kernel: kernel, "between 0 and 1"),
     ("09.3", lambda kernel: np.ones((5, 5)), "full ink"),
     ("09.3", lambda kernel: (kernel < 0) * 1, "responds least"),
@@ -490,11 +580,22 @@ def test_typical_mistakes_of_other_kinds_get_their_own_hints(number, answer, wor
         assert words in judged(number, answer)
 
 
-def traced(image, kernel, bias, row, column, *, shift=2, squash=True):
-    padded = np.pad(image, 8)
+def traced(image, kernel, bias, row, column, *, shift=2, squash=True, **padding):
+    padded = np.pad(image, 8, **padding)
     row, column = row + 8 - shift, column + 8 - shift
     total = (padded[row : row + 5, column : column + 5] * kernel).sum() + bias
     return 1 / (1 + np.exp(-total)) if squash else total
+
+
+def unpadded(image, kernel, bias, row, column):
+    window = image[row - 2 : row + 3, column - 2 : column + 3]
+    return 1 / (1 + np.exp(-(window * kernel).sum() - bias))
+
+
+def cut_off(image, kernel, bias, row, column):
+    if 2 <= row <= 25 and 2 <= column <= 25:
+        return unpadded(image, kernel, bias, row, column)
+    return 0.5
 
 
 @pytest.mark.parametrize(
@@ -504,11 +605,98 @@ def traced(image, kernel, bias, row, column, *, shift=2, squash=True):
         (lambda i, k, b, r, c: traced(i, k, 0, r, c), "forgot the bias."),
         (lambda *a: traced(*a, shift=0), "unit's own place"),
         (lambda i, k, b, r, c: traced(i, k, b, c, r), "exchanged"),
+        (lambda i, k, b, r, c: traced(i, k[::-1, ::-1], b, r, c), "turned round"),
+        (unpadded, "(0, 0), whose window reaches beyond the border"),
+        (cut_off, "For unit (0, 0) of a random image it gives 0.5000"),
+        (lambda *a: traced(*a, mode="edge"), "not the nearest pixel repeated"),
+        (lambda *a: traced(*a, constant_values=1), "which is paper"),
     ],
 )
 def test_a_wrong_trace_is_told_apart(answer, words):
     assert words in judged("09.2", answer)
     assert exercises.verdict("09.2", traced) == (True, "Right.")
+
+
+def thirty_two(side=32, without="", **changes):
+    """Return LeNet-5 for 32×32 as a Keras model: without a layer, or with other layers in the place of some."""
+    import keras
+    from keras import layers
+
+    sigmoid = {"activation": "sigmoid"}
+    parts = {
+        "C1": layers.Conv2D(6, 5, **sigmoid),
+        "S2": layers.AveragePooling2D(2),
+        "C3": layers.Conv2D(16, 5, **sigmoid),
+        "S4": layers.AveragePooling2D(2),
+        "C5": layers.Conv2D(120, 5, **sigmoid),
+        "Flatten": layers.Flatten(),
+        "F6": layers.Dense(84, **sigmoid),
+        "Output": layers.Dense(10, activation="softmax"),
+    }
+    parts |= {name: change(layers) for name, change in changes.items()}
+    parts.pop(without, None)
+    size = [keras.Input((side, side, 1))] if side else []
+    return keras.Sequential([*size, *parts.values()])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"side": 28}, "The model reads 28×28×1; expected 32×32×1."),
+        ({"side": None}, "begin with keras.Input((32, 32, 1))"),
+        (
+            {
+                "C1": lambda own: own.Conv2D(
+                    6, 5, padding="same", activation="sigmoid"
+                )
+            },
+            'C1 gives 32×32×6; chapter 3 derives 28×28×6. It pads: the padding is still "same".',
+        ),
+        ({"C1": lambda own: own.Conv2D(6, 5)}, "C1 has the activation linear"),
+        (
+            {"F6": lambda own: own.Dense(84, activation="relu")},
+            "F6 has the activation relu; expected sigmoid",
+        ),
+        (
+            {"Output": lambda own: own.Dense(10, activation="sigmoid")},
+            "expected softmax",
+        ),
+        ({"S4": lambda own: own.MaxPooling2D(2)}, "S4 takes the largest"),
+        ({"C1": lambda own: own.Conv2D(6, 5, use_bias=False)}, "C1 has no bias"),
+        (
+            {"C3": lambda own: own.Conv2D(32, 5, activation="sigmoid")},
+            "C3 gives 10×10×32; chapter 3 derives 10×10×16. Compare its window",
+        ),
+        (
+            {"C1": lambda own: own.SeparableConv2D(6, 5, activation="sigmoid")},
+            "a SeparableConv2D; expected Conv2D",
+        ),
+        (
+            {"C3": lambda own: own.Conv2D(16, 5, groups=2, activation="sigmoid")},
+            "C3 has 1,216 parameters; chapter 3 derives 2,416",
+        ),
+        ({"without": "S2"}, "In the place of S2 stands conv2d"),
+        ({"without": "Output"}, "has 6 layers; expected the seven"),
+        ({"without": "Flatten"}, "F6 is dense and still gives 1×1×84"),
+        (
+            {"C5": lambda own: own.Dense(120, activation="sigmoid")},
+            "C5 is dense and still gives 5×5×120",
+        ),
+    ],
+)
+def test_what_a_network_for_32_pixels_gets_wrong_is_named(options, words):
+    assert words in judged("04.1", thirty_two(**options))
+
+
+def test_a_dense_c5_passes_as_a_convolution_does():
+    import keras
+
+    right = thirty_two()
+    assert exercises.verdict("04.1", right) == (True, "Right.")
+    flat, dense = keras.layers.Flatten(), keras.layers.Dense(120, "sigmoid")
+    parts = [*right.layers[:4], flat, dense, *right.layers[6:]]
+    model = keras.Sequential([keras.Input((32, 32, 1)), *parts])
+    assert exercises.verdict("04.1", model) == (True, "Right.")
 
 
 def test_the_summary_of_4_2_in_the_page_is_the_one_that_is_checked():
@@ -571,11 +759,19 @@ def test_a_mistake_that_equals_a_different_answer_is_refused(wrong):
         NumericAnswer(6, mistakes, "Count again.", tolerance=1e-2)
 
 
-def test_an_unknown_exercise_is_named_with_those_there_are():
+@pytest.mark.parametrize("number", ["1.9", "01.9", 1.9])
+def test_an_unknown_exercise_is_named_with_those_of_its_chapter(number):
     with pytest.raises(
-        ValueError, match=r"no exercise '3\.2'; expected one of 01\.1, .*03\.2"
+        ValueError,
+        match=rf"no exercise {number!r}; expected one of 01\.1, 01\.2, 01\.3\. Use",
     ):
-        exercises.check("3.2", 1)
+        exercises.check(number, 1)
+
+
+def test_a_number_as_in_the_text_is_the_librarys(capsys):
+    for number in ("01.1", "1.1", 1.1):
+        exercises.check(number, 172_480_000)
+    assert capsys.readouterr().out == 3 * "✓ 1.1 Right.\n"
 
 
 def test_a_number_may_be_any_kind_of_number_and_no_text():

@@ -15,6 +15,7 @@ LIBRARY = Path(lenet5lib.__file__).parent
 ORDER = [
     "files",
     "_checks",
+    "_keras",
     "spec",
     "arithmetic",
     "training.losses",
@@ -23,6 +24,7 @@ ORDER = [
     "records",
     "data.formats",
     "data.splits",
+    "data.readers",
     "data.standin",
     "data.mnist",
     "data.inputs",
@@ -30,6 +32,7 @@ ORDER = [
     "data",
     "lenet1998.codes",
     "lenet1998.paper",
+    "loops.first",
     "loops.philox",
     "loops.initial",
     "loops.compiled",
@@ -48,6 +51,7 @@ ORDER = [
     "training.augment",
     "models.build",
     "models.confirm",
+    "models.plain",
     "models",
     "training.engine",
     "training.weights_file",
@@ -58,14 +62,23 @@ ORDER = [
     "training.folder",
     "training.loop",
     "evaluation",
+    "cli.reading",
     "plots.style",
     "plots.images",
     "plots.architecture",
+    "plots.maps",
     "plots.lines",
+    "plots.backwards",
     "plots.statistics",
     "plots.speed",
     "plots",
     "studies.article",
+    "studies.learned_kernel",
+    "studies.backwards",
+    "studies.inside",
+    "studies.learning_rate",
+    "studies.first_steps",
+    "studies.plain_resume",
     "studies.resuming",
     "studies.symmetry",
     "studies.ablation",
@@ -73,6 +86,7 @@ ORDER = [
     "studies.speedrun",
     "exercises",
     "notebook",
+    "cli.options",
     "cli",
     "__main__",
 ]
@@ -82,9 +96,13 @@ EMPTY = {"lenet1998", "loops", "recorded", "studies", "training", ""}
 """Packages whose `__init__` holds a docstring and imports nothing."""
 
 WITH_TENSORFLOW = {
+    "_keras",
     *("lenet1998.layers", "lenet1998.optimizer", "models.build", "models.confirm"),
-    *("models", "training.step", "training.keras_engine"),
-    *("studies.article", "studies.resuming", "studies.symmetry"),
+    *("models.plain", "models", "training.step", "training.keras_engine"),
+    *("studies.article", "studies.first_steps", "studies.plain_resume"),
+    "studies.learning_rate",
+    "studies.resuming",
+    "studies.symmetry",
 }
 """Modules that load TensorFlow or Keras when they are imported; all others load it when a function needs it."""
 
@@ -138,7 +156,7 @@ def test_imports_run_only_downwards(name, path):
 
 
 def test_the_reader_of_imports_sees_imports_inside_functions_too():
-    inside, _ = imports(LIBRARY / "cli.py")
+    inside, _ = imports(LIBRARY / "cli/__init__.py")
     assert {"spec", "training.loop", "plots"} <= inside
 
 

@@ -29,13 +29,13 @@ EVERY_KIND = Architecture(
     (17, 13, 2),
     (
         Conv("A", filters=3, kernel_size=(3, 2), activation="relu", padding="same"),
-        Dropout("A dropped", 0.2),
+        Dropout("A-dropped", 0.2),
         Pool("B", mode="max", size=(1, 2)),
         Conv("C", filters=4, kernel_size=3, table=((0, 2), (1,), (0, 1, 2), (2,))),
         Subsample("D", size=(3, 2), activation="tanh"),
         Flatten(),
         Dense("E", units=84, activation="scaled_tanh"),
-        Dropout("E dropped", 0.5),
+        Dropout("E-dropped", 0.5),
         RBF("F", units=7),
     ),
 )

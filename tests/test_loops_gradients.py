@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 from test_loops_network import MIXED
 
-from lenet5lib import arithmetic, models
+from lenet5lib import _keras, arithmetic, models
 from lenet5lib.loops.initial import initial_weights
 from lenet5lib.loops.network import Network, Weights
 from lenet5lib.spec import (
@@ -150,7 +150,7 @@ def random_architecture(number: int) -> tuple[Architecture, Loss]:
             continue  # Its window is larger than what is left.
         layers.append(layer)
         if len(layers) == 1 and one_of(True, False):
-            layers.append(Dropout("Dropout on maps", 0.25))
+            layers.append(Dropout("Dropout-on-maps", 0.25))
     layers.append(Flatten())
     if one_of(True, False):
         layers.append(Dense("D", one_of(3, 6, 8), activation(3)))
@@ -190,11 +190,15 @@ def examples(
 def keras_in(dtype: str) -> Iterator[None]:
     """Let Keras compute in this type of number as long as the block lasts."""
     former = keras.config.floatx(), keras.config.dtype_policy()
+    needed = _keras.NEEDED.copy()
+    _keras.NEEDED.update(floatx=dtype, dtype_policy=dtype)
     keras.config.set_floatx(dtype)
     keras.config.set_dtype_policy(dtype)
     try:
         yield
     finally:
+        _keras.NEEDED.clear()
+        _keras.NEEDED.update(needed)
         keras.config.set_floatx(former[0])
         keras.config.set_dtype_policy(former[1])
 

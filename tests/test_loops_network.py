@@ -248,6 +248,20 @@ def test_a_missing_numba_is_said_once(plain):
     assert len(plain[1].splitlines()) == 1
 
 
+def test_a_numba_that_may_not_compile_is_said_and_the_numbers_are_plain_pythons():
+    code = """
+import os
+os.environ["NUMBA_DISABLE_JIT"] = "1"
+from lenet5lib.loops import compiled, plain
+import numpy as np
+assert not compiled.available()
+print(plain.convolve(np.ones((1, 4, 4)), np.ones((1, 1, 3, 3)), np.zeros(1)).tolist())
+"""
+    done = in_a_process(code)
+    assert "[[[9.0, 9.0], [9.0, 9.0]]]" in done.stdout
+    assert "DISABLE_JIT" in done.stderr
+
+
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def twins(request) -> tuple:
     """A Keras model and a network of the same weights."""

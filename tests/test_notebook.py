@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lenet5lib import arithmetic, models, notebook, plots, records, spec
+from lenet5lib import arithmetic, data, models, notebook, plots, records, spec
+from lenet5lib.data import mnist
 from lenet5lib.loops import backward, forward, plain, update
 from lenet5lib.spec import LENET5, LENET5_32
 from lenet5lib.studies import article
@@ -150,6 +151,7 @@ def test_show_error_lets_other_kinds_of_errors_pass():
 
 
 def test_error_text_writes_the_folder_of_the_runs_as_runs(monkeypatch, tmp_path):
+    monkeypatch.setattr(mnist, "loaded_name", "MNIST")
     monkeypatch.setenv("LENET5_RUNS", str(tmp_path))
 
     def refuse():
@@ -171,6 +173,7 @@ def test_claim_prints_whether_it_holds(condition, printed, capsys):
 def test_run_dir_stands_beside_the_chapter_unless_told_otherwise(
     monkeypatch, tmp_path
 ):
+    monkeypatch.setattr(mnist, "loaded_name", "MNIST")
     monkeypatch.delenv("LENET5_RUNS", raising=False)
     assert notebook.run_dir("first") == Path("runs/first")
     monkeypatch.setenv("LENET5_RUNS", str(tmp_path))
@@ -203,6 +206,35 @@ def test_layer_table_ends_with_the_totals(architecture):
         240_000,
         "14×14",
     ]
+
+
+@pytest.mark.parametrize(
+    ("loaded", "folder"),
+    [
+        ("MNIST", ""),
+        (data.STAND_IN, "stand-in"),
+        ("the file my digits.npz", "the file my digits.npz"),
+        ("the folder ../a:b", "the folder .. a b"),
+        ("…", "data"),
+    ],
+)
+def test_runs_on_other_data_are_kept_apart_and_named_alike(
+    monkeypatch, tmp_path, loaded, folder
+):
+    monkeypatch.setenv("LENET5_RUNS", str(tmp_path))
+    monkeypatch.setattr(mnist, "loaded_name", loaded)
+    assert notebook.run_dir("first") == tmp_path / folder / "first"
+
+    def refuse():
+        raise ValueError(f"{notebook.run_dir('first')} holds another run")
+
+    assert notebook.error_text(refuse) == "ValueError: runs/first holds another run"
+
+
+def test_the_data_loaded_last_decides_where_runs_are_kept(monkeypatch):
+    monkeypatch.setattr(mnist, "loaded_name", "MNIST")
+    data.load_digits("stand-in", report=None)
+    assert notebook.run_dir("first").parent.name == "stand-in"
 
 
 TABLE = pd.DataFrame(
@@ -361,6 +393,7 @@ def test_runs_are_kept_on_drive_in_colab_only(monkeypatch):
     colab = types.ModuleType("google.colab")
     colab.drive = types.SimpleNamespace(mount=mounted.append)
     monkeypatch.setitem(sys.modules, "google.colab", colab)
+    monkeypatch.setattr(mnist, "loaded_name", "MNIST")
     notebook.keep_on_drive()
     assert mounted == ["/content/drive"]
     assert notebook.run_dir("a") == Path("/content/drive/MyDrive/lenet5-runs/a")

@@ -42,11 +42,15 @@ LONG = list(records.recorded("lenet5-200").values())
 """The recorded runs of chapter 10."""
 
 
+def by_rule(rule):
+    """Return the test errors that a rule for selecting the epoch reports, in per cent, one for each recorded run."""
+    tables = [evaluation.epoch_by_selection_rule(run) for run in LONG]
+    return [100 * table.loc[rule, "test error"] for table in tables]
+
+
 def reported(rule):
-    """Return the test error that a rule for selecting the epoch reports, in per cent, the mean over the recorded runs."""
-    by_rule = [evaluation.epoch_by_selection_rule(run) for run in LONG]
-    errors = [table.loc[rule, "test error"] for table in by_rule]
-    return 100 * np.mean(errors)
+    """Return the mean over the recorded runs of what a rule reports."""
+    return np.mean(by_rule(rule))
 
 
 def trial_error(name, epoch):
@@ -77,6 +81,7 @@ SCOPE = {
     "LENET5": LENET5,
     "UNPADDED": LENET5.change("C1", padding="valid"),
     "LONG": LONG,
+    "by_rule": by_rule,
     "reported": reported,
     "arithmetic": arithmetic,
     "data": data,

@@ -16,7 +16,7 @@ from naive import (
     softmax,
 )
 
-from lenet5lib import models
+from lenet5lib import _keras, models
 from lenet5lib.lenet1998 import layers
 from lenet5lib.lenet1998 import optimizer as lenet1998_optimizer
 from lenet5lib.lenet1998.codes import DIGITS
@@ -85,8 +85,9 @@ CASES = [(THEN, NEAR), (THEN, MaximumLikelihood()), (NOW, CrossEntropy())]
 
 
 @pytest.fixture
-def double():
-    """Build models of 64-bit numbers."""
+def double(monkeypatch):
+    """Build models of 64-bit numbers, for which the library's own models are too coarse."""
+    monkeypatch.setitem(_keras.NEEDED, "dtype_policy", "float64")
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float64")
     yield
@@ -607,6 +608,7 @@ def test_the_papers_rates_last_twenty_epochs():
     assert rates[:, 0].tolist() == expected
 
 
+@pytest.mark.slow
 def test_the_network_of_1998_learns_from_six_hundred_digits():
     digits, loss = small.dataset().train, MaximumAPosteriori()
     model = models.build(LENET5_1998)

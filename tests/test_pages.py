@@ -46,7 +46,8 @@ def test_drawings_differ_in_colours_by_theme_and_in_shape_by_width():
 def test_every_page_says_what_it_needs_and_gives():
     toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
     listed = set(re.findall(r"file: (\S+)", toc))
-    assert set(pages.NEEDS) == listed
+    lists = {"book/notation", "book/glossary", "book/references"}
+    assert set(pages.NEEDS) == listed - lists
     reference = {f"book/api/{path.stem}" for path in BOOK.glob("api/*.rst")}
     assert reference == {page for page in listed if "/api/" in page}
     for needs, gives in pages.NEEDS.values():
@@ -98,3 +99,54 @@ def test_the_signed_scale_can_be_told_apart_by_every_reader(theme, sight):
         ("positive", "zero"),
     ):
         assert np.linalg.norm(ends[one] - ends[other]) > 35
+
+
+WORDS = """ablation, Adam, activation function, back-propagation, baseline, batch, bias, channel, checkpoint, class,
+connection, convolution, cross-correlation, cross-entropy, cumulative stride, dense layer, EMA, epoch,
+equivariance, feature map, filter, fully connected layer, gradient, gradient descent, hyperparameter,
+inference, invariance, jump, kernel, label, learning rate, logit, loss, MAC, neuron, optimizer, overfitting,
+padding, parameter, pooling, pre-activation, receptive field, ReLU, seed, sigmoid, softmax, stand-in, stride,
+test set, test-time augmentation, unit, validation set, weight, weight sharing"""
+"""What a first reader must be able to search for."""
+
+
+def entries(page):
+    """Return the names and the text of each entry of a list of definitions."""
+    text = (BOOK / page).read_text(encoding="utf-8")
+    found = re.findall(r"^(\S.*)\n: ((?:.|\n(?!\n))*)", text, re.MULTILINE)
+    return {name.strip("*"): text for name, text in found}
+
+
+def test_every_word_that_is_searched_for_is_in_the_glossary():
+    glossary = entries("glossary.md")
+    names = [name for entry in glossary for name in entry.split(", ")]
+    names += [name.split(" of ")[0] for name in names]
+    assert set(re.split(r",\s", WORDS)) <= set(names)
+    letters = [
+        re.sub("[^a-z]", "", re.split(", | or ", n.lower())[0]) for n in glossary
+    ]
+    assert letters == sorted(letters)
+    assert all(len(text) < 420 for text in glossary.values())
+
+
+def test_every_source_has_an_address_or_is_none_that_is_printed():
+    places = {
+        name: re.findall(r"\]\(https://\S+?\)", text)
+        for name, text in entries("references.md").items()
+    }
+    assert [name for name, found in places.items() if not found] == [
+        "TensorFlow and oneDNN",
+        "MNIST",
+    ]
+
+
+def test_the_notations_code_is_the_librarys():
+    text = (BOOK / "notation.md").read_text(encoding="utf-8")
+    code = "\n".join(
+        p.read_text(encoding="utf-8") for p in ROOT.glob("lenet5lib/**/*.py")
+    )
+    rows = re.findall(r"^\| (.+?) \| (.*?) ?\| .* \| \d+ \|$", text, re.MULTILINE)
+    assert len(rows) > 45
+    for _, names in rows:
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b{name}\b", code), name

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from naive import convolve
 
-from lenet5lib import plots, records
+from lenet5lib import arithmetic, plots, records
 from lenet5lib.lenet1998.codes import DIGITS
 from lenet5lib.loops.plain import activation_functions
 from lenet5lib.plots import style
@@ -37,6 +37,9 @@ IMAGES = RNG.integers(0, 256, (11, 28, 28)).astype(np.uint8)
 KERNELS = RNG.normal(size=(5, 5, 2, 6))
 MAPS = {"C1": RNG.random((28, 28, 6)), "S2": 5 + RNG.random((14, 14, 11))}
 VECTORS = {"F6": RNG.random(84), "Output": RNG.random(10)}
+OUTPUTS = {
+    row.layer: RNG.random(row.output_shape) for row in arithmetic.table(LENET5)
+}
 POINTS = np.linspace(-4, 4, 41)
 
 
@@ -73,6 +76,15 @@ FIGURES = {
     "digits": lambda: plots.digits(IMAGES, [str(n) for n in range(11)]),
     "pixels": lambda: plots.pixels(IMAGES[0], slice(6, 13), slice(8, 16)),
     "worked_convolution": worked_convolution,
+    "worked_channels": lambda: plots.worked_channels(
+        np.ones((4, 5, 2)),
+        np.eye(4).reshape(2, 2, 4)[..., :2],
+        np.ones((3, 4, 2)),
+        -np.ones((3, 4)),
+    ),
+    "signed_maps": lambda: plots.signed_maps(
+        {"one": POINTS[:4].reshape(2, 2), "none": np.zeros((3, 4))}, 1
+    ),
     "windows": lambda: plots.windows([(7, 3, 1, 0), (7, 3, 2, 1), (5, 2, 2, 0)]),
     "network": lambda: plots.network(LENET5),
     "layer_shares": lambda: plots.layer_shares(LENET5),
@@ -83,8 +95,8 @@ FIGURES = {
     "long_run": lambda: plots.long_run(
         records.recorded("lenet5-200")["seed-0"], {"chosen": 29}
     ),
-    "first_epoch": lambda: plots.first_epoch(
-        {"sigmoid": record(1), "ReLU": record(1)}
+    "range_test": lambda: plots.range_test(
+        np.geomspace(1e-5, 1, 30), np.linspace(2, 1, 30)
     ),
     "activation_functions": lambda: plots.activation_functions(
         activation_functions(POINTS), POINTS
@@ -93,6 +105,19 @@ FIGURES = {
         {"before": np.array([0.011, 0.013]), "after": np.array([0.008, 0.009])},
         {"the paper": 0.0095},
     ),
+    "borders": lambda: plots.borders(
+        {name: np.subtract.outer(POINTS, POINTS) for name in ("linear", "ReLU")},
+        POINTS,
+        np.array([[0, 1], [1, 0]]),
+        [1, 0],
+    ),
+    "two_passes": lambda: plots.two_passes(
+        {"x": np.ones((2, 2)), "z": np.ones((2, 3)), "y": -np.ones((2, 3))},
+        [(np.full((2, 3), 5), np.full((2, 3), 6)), None],
+    ),
+    "first_steps": lambda: plots.first_steps(
+        {"tanh": np.ones((3, 30)), "ReLU": np.ones((3, 30))}
+    ),
     "learning_rates": lambda: plots.learning_rates(
         {"falling": np.linspace(0.01, 0, 50), "constant": np.full(50, 0.001)}, 5
     ),
@@ -100,11 +125,14 @@ FIGURES = {
         np.diag([1000] * 10) + np.eye(10, k=1, dtype=int)
     ),
     "intervals": lambda: plots.intervals(
-        {"sigmoid": (0.012, 0.010, 0.014), "ReLU": (0.009, 0.007, 0.011)}
+        {"sigmoid": (0.012, 0.010, 0.014), "ReLU": (0.009, 0.007, 0.011)},
+        (0.01, 0.012),
     ),
     "kernels": lambda: plots.kernels(KERNELS),
     "feature_maps": lambda: plots.feature_maps(MAPS),
     "vectors": lambda: plots.vectors(VECTORS),
+    "network_maps": lambda: plots.network_maps(LENET5, IMAGES[0], OUTPUTS),
+    "patches": lambda: plots.patches(np.zeros((2, 3, 6, 5), np.uint8)),
     "throughput": lambda: plots.throughput(
         {"compiled": 4.4, "kernel row at once": 76.0}, {"matrix product": 100.0}
     ),
@@ -154,7 +182,10 @@ def test_the_package_names_every_figure_and_each_is_drawn_here():
         if inspect.isfunction(value) and value.__annotations__["return"] == "Figure"
     }
     assert figures == set(FIGURES)
-    for part in ("architecture", "images", "lines", "speed", "statistics"):
+    for part in (
+        *("architecture", "backwards", "images", "lines", "maps", "speed"),
+        "statistics",
+    ):
         module = getattr(plots, part)
         defined = {
             name
@@ -205,6 +236,14 @@ def test_the_style_does_not_depend_on_the_readers_settings():
     assert plots.png(plots.curves(record())) == expected
 
 
+@pytest.mark.parametrize("name", ["curves", "network", "confusion"])
+def test_a_reader_who_has_latex_on_gets_the_figures_without_it(name):
+    with mpl.rc_context({"text.usetex": True}):
+        drawn = FIGURES[name]()
+        assert not any(text.get_usetex() for text in drawn.findobj(mpl.text.Text))
+        assert plots.png(drawn).startswith(b"\x89PNG")
+
+
 def test_curves_draws_all_four_metrics_against_the_epochs():
     drawn = plots.curves(record(resumed_after=()))
     kept = record()
@@ -247,6 +286,22 @@ def test_curves_of_one_epoch_and_of_many(epochs):
     drawn = plots.curves(record(epochs, resumed_after=()))
     assert plots.png(drawn)
     assert len(drawn.axes[0].lines[0].get_xdata()) == epochs
+
+
+def test_network_maps_shows_every_map_in_the_colour_of_its_kind_of_layer():
+    (ax,) = figure("network_maps").axes
+    shown = [picture.get_array() for picture in ax.images]
+    assert len(shown) == 1 + 6 + 6 + 16 + 16 + 3
+    np.testing.assert_array_equal(shown[0], IMAGES[0])
+    np.testing.assert_array_equal(shown[8], OUTPUTS["S2"][..., 1])
+    np.testing.assert_array_equal(shown[-1], [OUTPUTS["Output"]])
+    limits = {picture.get_clim() for picture in ax.images[1:7]}
+    assert limits == {(OUTPUTS["C1"].min(), OUTPUTS["C1"].max())}
+    colours = [to_hex(picture.cmap(1.0)) for picture in ax.images[::6]]
+    kinds = "input", "convolution", "pooling", "convolution", "convolution"
+    assert colours[:5] == [plots.COLOURS[kind] for kind in kinds]
+    assert texts(figure("network_maps"))[-10:] == list("0123456789")
+    assert "C3\n10×10×16" in texts(figure("network_maps"))
 
 
 def test_digits_stand_in_rows_with_their_captions():
@@ -392,15 +447,10 @@ def test_lines_and_marks_beyond_the_palette_are_drawn_too():
     assert len(plots.learning_rates(rates, 5).axes[0].lines) == 7
 
 
-def test_first_epoch_draws_the_losses_along_the_way_and_the_loss_of_a_guess():
-    ax = plots.first_epoch({"sigmoid": record(1), "ReLU": record(2)}).axes[0]
-    assert list(ax.lines[0].get_xdata()) == [100, 200, 300]
-    assert list(ax.lines[1].get_ydata()) == [2.3, 1.1, 0.4]
-    assert list(ax.lines[2].get_ydata()) == [np.log(10)] * 2
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
-        "sigmoid",
-        "ReLU",
-    ]
+def test_range_test_draws_each_step_and_the_mean_of_every_ten():
+    ax = figure("range_test").axes[0]
+    assert ax.get_xscale() == "log"
+    assert [len(line.get_xdata()) for line in ax.lines] == [30, 3]
 
 
 def test_activation_functions_stand_beside_their_derivatives():
@@ -413,6 +463,23 @@ def test_activation_functions_stand_beside_their_derivatives():
         "output",
         "derivative",
     )
+
+
+def test_activation_functions_without_derivatives_have_one_panel():
+    (ax,) = plots.activation_functions({"tanh": [np.tanh(POINTS)]}, POINTS).axes
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), np.tanh(POINTS))
+
+
+def test_borders_lie_where_the_output_is_0_and_points_are_filled_by_their_target():
+    left, right = figure("borders").axes
+    assert [ax.get_xlabel() for ax in (left, right)] == [
+        "$x_0$\nlinear",
+        "$x_0$\nReLU",
+    ]
+    (path,) = left.collections[1].get_paths()
+    np.testing.assert_allclose(path.vertices[:, 0], path.vertices[:, 1])
+    fills = [line.get_markerfacecolor() for line in left.lines]
+    assert fills == [plots.style.INK, "white"]
 
 
 def test_a_cumulative_ablation_shows_every_seed_its_mean_and_its_spread():
@@ -578,3 +645,11 @@ def test_the_rubbish_class_is_drawn_as_losses_and_gradients_against_distances():
     np.testing.assert_array_equal(right.lines[0].get_xdata(), POINTS)
     assert len(right.lines) == 1
     assert left.get_ylabel() == "loss (nats/image)"
+
+
+def test_two_passes_writes_two_numbers_at_each_unit_and_each_weight():
+    found = texts(figure("two_passes"))
+    written = [found.count(number) for number in ("1.00", "−1.00", "5.00", "6.00")]
+    assert written == [2 * 2 + 2 * 3, 2 * 3, 6, 6]
+    (ax,) = figure("two_passes").axes
+    assert sum(len(line.get_xdata()) == 2 for line in ax.lines) == 6 + 3

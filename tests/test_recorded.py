@@ -143,14 +143,15 @@ def test_the_final_recipes_were_selected_on_validation():
 
 def test_the_readme_quotes_the_records():
     text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    last = [
-        evaluation.epoch_by_selection_rule(record).loc["the last", "test error"]
+    rule = "lowest validation loss"
+    chosen = [
+        evaluation.epoch_by_selection_rule(record).loc[rule, "test error"]
         for record in LONG.values()
     ]
     for errors in (
         evaluation.recorded_errors("lenet5-1998-plain"),
         evaluation.recorded_errors("lenet5-1998-distorted"),
-        np.array(last),
+        np.array(chosen),
         ablation.misclassified(ablation.STEPS[-2]).mean(axis=1),
         ablation.misclassified(ablation.STEPS[-1]).mean(axis=1),
     ):
@@ -181,8 +182,8 @@ def test_the_last_weights_make_the_mistakes_on_record(name):
 
 
 def test_a_run_that_was_not_tested_is_refused():
-    with pytest.raises(RecordError, match="'lenet5-200/seed-0'"):
-        evaluation.recorded_mistakes("lenet5-200/seed-0")
+    with pytest.raises(RecordError, match=r"'lenet5-1998-tried/a-rate-0\.003'"):
+        evaluation.recorded_mistakes("lenet5-1998-tried/a-rate-0.003")
 
 
 def test_test_errors_are_misclassified_images_of_recorded_runs():
@@ -201,14 +202,10 @@ def test_the_long_runs_are_what_chapter_10_says():
     assert [run.config.seed for run in LONG.values()] == [0, 1, 2]
     for run in LONG.values():
         assert len(run.epochs) == 200
-        assert len(run.sessions) >= 3, "two interruptions at least"
         assert run.config.recipe.batch_size == 32
-        assert {one["engine"] for one in run.sessions} == {REMOVED}
+        assert [one["engine"] for one in run.sessions] == ["loops"]
     for run in others:
         assert run.config.to_dict() | {"seed": 0} == first.config.to_dict()
-    assert any(
-        session["after_steps"] for run in LONG.values() for session in run.sessions
-    )
 
 
 ABLATION = [

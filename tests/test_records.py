@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 
@@ -237,13 +238,21 @@ def test_a_record_says_what_its_checkpoint_holds():
     assert "EMA" not in text
 
 
+def test_the_best_since_better_weights_were_lost_are_not_the_best_of_all():
+    found = Record(made.config(), best={"epoch": 2, "val_loss": 0.5})
+    found.epochs = [made.epoch(1, val_loss=0.4), made.epoch(2)]
+    assert "epoch 2, the best on validation since better" in found.about()
+    found.best["val_loss"] = 0.4
+    assert "epoch 2, the best on validation." in found.about()
+
+
 @pytest.mark.parametrize(
     ("run", "said"),
     [
         ({"best": 3}, "epoch 4, the last"),
         ({"train_on_all": True}, "none held out"),
         ({"train_on_all": True}, "epoch 4, the last"),
-        ({"recipe": Recipe(ema_decay=0.9)}, "EMA weights of epoch 4"),
+        ({"recipe": Recipe(ema_decay=0.9)}, "averaged weights (EMA) of epoch 4"),
         ({"unfinished": {"epoch": 5}}, "epoch 4, and part of the next"),
     ],
 )
@@ -277,3 +286,38 @@ def test_reading_a_record_needs_neither_tensorflow_nor_pandas(record, tmp_path):
         check=True,
     )
     assert not {"tensorflow", "keras", "pandas", "h5py"} & set(done.stdout.split())
+
+
+def test_a_record_is_json_that_every_reader_takes(record, tmp_path):
+    record.best = {"epoch": 1, "val_loss": math.nan}
+    with pytest.raises(ValueError, match="JSON"):
+        record.to_json()
+    for word in ("NaN", "Infinity", "-Infinity"):
+        text = f'{{"format": 2, "epochs": [{word}]}}'
+        (tmp_path / records.NAME).write_text(text)
+        with pytest.raises(RecordError, match=word):
+            records.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("architecture", "layers", 0, "dilation"),
+        ("architecture", "colour"),
+        ("recipe", "warmup"),
+        ("recipe", "distortion", "blur"),
+        ("data", "licence"),
+        ("device",),
+    ],
+)
+def test_a_field_of_a_newer_version_is_named(record, path):
+    recipe = dataclasses.replace(record.config.recipe, distortion=AFFINE)
+    config = dataclasses.replace(record.config, recipe=recipe)
+    record = dataclasses.replace(record, config=config)
+    values = json.loads(record.to_json())
+    place = values["config"]
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = 1
+    with pytest.raises(RecordError, match=f"'{path[-1]}'"):
+        records.Record.from_json(json.dumps(values), "the record")

@@ -45,6 +45,7 @@ EXAMPLES, IN, OUT, ROWS, COLUMNS = 4, 3, 4, 5, 6
 
 
 @pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.slow
 def test_all_steps_give_what_the_naive_loop_gives(size):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(EXAMPLES, IN, ROWS + size - 1, COLUMNS + size - 1))
@@ -79,6 +80,7 @@ def test_all_steps_give_what_the_naive_loop_gives(size):
 
 
 @pytest.mark.parametrize("layer", ["C1", "C3"])
+@pytest.mark.slow
 def test_measured_steps_are_correct_and_take_time(layer):
     names = [name for name in roofline.STEPS if name != "plain Python"]
     table = roofline.measure_steps(names, layer=layer, group=2)

@@ -385,3 +385,71 @@ def test_the_network_of_1998_squashes_up_to_f6_and_measures_distances_after_it()
     assert LENET5_1998["C3"].table == TABLE_I
     assert LENET5_1998["C1"].table is None is LENET5_1998["C5"].table
     assert LENET5_1998["Output"] == RBF("Output", units=10)
+
+
+NO_NAMES = [
+    "Faltung 1",
+    "é",
+    "C3:0",
+    "C/3",
+    None,
+    "",
+    "_C3",
+    "C3\n",
+    3,
+    "Input",
+    "Total",
+]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_a_name_that_tensorflow_or_a_table_cannot_take_is_refused(name):
+    for kind, *needed in ((Conv, 6, 5), (Flatten,), (Pool,), (Dropout, 0.5)):
+        assert f" is {name!r}; expected " in message(kind, name, *needed)
+
+
+def test_a_name_of_numpy_becomes_pythons_own():
+    assert type(LENET5.change("F6", name=np.str_("F7"))["F7"].name) is str
+
+
+def test_numbers_of_numpy_become_pythons_own_where_they_enter():
+    table = np.array([[0, 1], [1, 2]])
+    layers = [
+        Conv("C1", np.int64(2), np.array([3, 3]), [np.int32(1), 1], table=table),
+        Dropout("D", np.float32(0.5)),
+        Flatten(),
+        Dense("Output", np.array(10), "softmax"),
+    ]
+    made = Architecture("net", [np.int64(8), 8, 3], layers, np.array([0, 1]))
+    wanted = Architecture(
+        "net",
+        (8, 8, 3),
+        (
+            Conv("C1", 2, (3, 3), (1, 1), table=((0, 1), (1, 2))),
+            Dropout("D", 0.5),
+            Flatten(),
+            Dense("Output", 10, "softmax"),
+        ),
+    )
+    assert made == wanted
+    assert json.dumps(made.to_dict()) == json.dumps(wanted.to_dict())
+    assert Architecture.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+
+
+@pytest.mark.parametrize("value", [5.5, 5.0, np.float64(5), np.True_, "5", (5,)])
+def test_a_number_of_numpy_that_is_no_whole_number_is_refused(value):
+    for make in (lambda: Conv("C1", 6, value), lambda: Dense("C1", value)):
+        assert " of C1 is " in message(make)
+
+
+def test_an_architecture_without_layers_or_without_a_name_is_refused():
+    assert "net has no layers" in message(Architecture, "net", (8, 8, 1), ())
+    assert "name is None" in message(Architecture, None, (8, 8, 1), (Flatten(),))
+
+
+def test_a_field_of_a_newer_version_is_named():
+    values = LENET5.to_dict()
+    values["layers"][0]["dilation"] = 2
+    assert "'dilation'" in message(Architecture.from_dict, values)
+    values = LENET5.to_dict() | {"colour": "red"}
+    assert "'colour'" in message(Architecture.from_dict, values)

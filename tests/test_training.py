@@ -35,7 +35,7 @@ from lenet5lib.spec import (
 from lenet5lib.training import checkpoint, loop, losses
 from lenet5lib.training import folder as run_folder
 from lenet5lib.training.checkpoint import BEST, LAST, PREVIOUS
-from lenet5lib.training.engine import ENGINES, Engine
+from lenet5lib.training.engine import ENGINES, DivergedError, Engine
 from lenet5lib.training.folder import RunError
 from lenet5lib.training.recipe import Distortion, Recipe
 from lenet5lib.training.schedules import (
@@ -499,7 +499,7 @@ def test_numpy_numbers_are_taken_for_numbers(tmp_path, folder, whole):
         ("batch_size", "32", "batch_size is '32'; expected a whole number"),
         ("seed", -1, "seed is -1; expected 0 or more"),
         ("seed", None, "seed is None"),
-        ("learning_rate", 0, "learning_rate is 0; expected a number above 0"),
+        ("learning_rate", 0, "learning_rate is 0; expected a number"),
         ("learning_rate", -0.1, "learning_rate is -0.1"),
         ("learning_rate", math.nan, "learning_rate is nan"),
         ("learning_rate", math.inf, "learning_rate is inf"),
@@ -586,7 +586,7 @@ def test_a_checkpoint_cut_short_anywhere_gives_way_to_the_previous(
     train(folder, epochs, report=said.append)
     assert said[0].startswith("Notice: the checkpoint")
     assert f"Going on from {PREVIOUS}, after epoch {epochs - 1}." in said[0]
-    assert said[1] == "The damaged file is now damaged-1.weights.h5."
+    assert said[1] == "The file is now damaged-1.weights.h5."
     assert (folder / "damaged-1.weights.h5").stat().st_size == len(
         contents
     ) * place // 20
@@ -1411,3 +1411,241 @@ def test_both_engines_load_what_either_saved(tmp_path):
             for one in ENGINES
         ]
         np.testing.assert_allclose(*found, rtol=0, atol=1e-6)
+
+
+SMALL = Architecture(
+    "small",
+    (28, 28, 1),
+    (Pool("S", size=7), Flatten(), Dense("Output", 10, "softmax")),
+)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("activation", ["linear", "relu", "sigmoid", "tanh"])
+def test_a_last_layer_without_probabilities_is_refused(
+    tmp_path, activation, engine
+):
+    wrong = SMALL.change("Output", activation=activation)
+    with pytest.raises(
+        ValueError, match=f"Output, is dense.*{activation}.*softmax"
+    ):
+        train(tmp_path / "run", 1, wrong, engine=engine)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("layers", "named"),
+    [
+        (SMALL.layers[:2], "Flatten"),
+        ((*SMALL.layers, Dropout("D", 0.5)), "D, is dropout"),
+        ((Conv("C", 10, 28, activation="softmax"),), "C, is convolution"),
+    ],
+)
+def test_a_last_layer_that_gives_no_classes_is_refused(tmp_path, layers, named):
+    wrong = dataclasses.replace(SMALL, layers=layers)
+    with pytest.raises(ValueError, match=named):
+        train(tmp_path, 1, wrong)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_what_does_not_fit_the_network_is_refused_before_the_first_step(
+    tmp_path, part, engine
+):
+    splits = small.splits()
+    with pytest.raises(ValueError, match=r"train labels hold .*; expected 0 to 4"):
+        train(tmp_path / "run", 1, SMALL.change("Output", units=5), engine=engine)
+    whole = getattr(splits, part)
+    larger = data.Digits(
+        np.pad(whole.images, ((0, 0), (6, 6), (6, 6))), whole.labels
+    )
+    wrong = dataclasses.replace(splits, **{part: larger})
+    with pytest.raises(ValueError, match=f"{part} images.*40×40"):
+        train(tmp_path / "run", 1, SMALL, wrong, engine=engine)
+    fives = {
+        name: getattr(splits, name).select(getattr(splits, name).labels < 5)
+        for name in ("train", "validation", "test")
+        if name != part
+    }
+    wrong = dataclasses.replace(splits, **fives)
+    with pytest.raises(ValueError, match=f"{part} labels hold .*; expected 0 to 4"):
+        train(tmp_path / "run", 1, SMALL.change("Output", units=5), wrong)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_loss_that_is_no_number_stops_and_leaves_what_was_saved(tmp_path, engine):
+    rates = PiecewiseConstant(((1, 0.001), (1, 1e36)))
+    options = {"architecture": RELU, "engine": engine, "learning_rate": rates}
+    train(tmp_path, 1, **options)
+    kept = contents(tmp_path)
+    for _ in range(2):  # Resumed, it stops there again.
+        with pytest.raises(DivergedError, match="in epoch 2, steps 1 to 18"):
+            train(tmp_path, 3, **options)
+        assert contents(tmp_path) == kept
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_weights_that_are_no_numbers_stop_even_if_the_loss_is_one(
+    tmp_path, monkeypatch, engine
+):
+    def spoil(engine):
+        if engine.name == "loops":
+            engine.network.weights[0] = np.inf
+        else:
+            kernel = engine.trained.trainable_variables[0]
+            kernel.assign(np.full(kernel.shape, np.inf))
+
+    on_steps(monkeypatch, after=spoil)
+    with pytest.raises(DivergedError, match="a weight is nan in epoch 1"):
+        train(tmp_path, 1, SMALL, engine=engine)
+    assert contents(tmp_path) == {}
+
+
+def test_a_validation_loss_that_is_no_number_stops(tmp_path, monkeypatch):
+    measured = itertools.chain([(0.5, 0.5)], itertools.repeat((math.nan, 0.5)))
+    monkeypatch.setattr(loop, "mean_loss_and_accuracy", lambda *_: next(measured))
+    said = []
+    with pytest.raises(DivergedError, match="val_loss is nan in epoch 2"):
+        train(tmp_path, 3, SMALL, report=said.append)
+    assert records.read(tmp_path).column("epoch") == [1]
+    assert checkpoint.read_record(tmp_path / LAST).best["epoch"] == 1
+    assert len(said) == 1
+
+
+def test_weights_that_are_no_numbers_are_not_loaded(tmp_path):
+    run = train(tmp_path, 1, SMALL)
+    run.engine.network.weights[:] = np.nan
+    checkpoint.write(run.engine.contents(False), run.record, tmp_path / BEST)
+    for load in (checkpoint.load_network, checkpoint.load_model):
+        with pytest.raises(checkpoint.CheckpointError, match="weights of Output"):
+            load(tmp_path)
+
+
+def remove(path):
+    path.unlink()
+
+
+def damage(path):
+    one = bytearray(path.read_bytes())
+    one[len(one) // 2] ^= 1
+    path.write_bytes(one)
+
+
+def exchange(path):
+    other = train(path.parent / "other", 1, seed=5)
+    path.write_bytes((other.run_dir / BEST).read_bytes())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("spoil", [remove, damage, exchange])
+def test_best_weights_that_are_lost_are_said_and_made_good(tmp_path, spoil, engine):
+    options = {"engine": engine, "ema_decay": 0.9}
+    train(tmp_path, 2, **options)
+    spoil(tmp_path / BEST)
+    said = []
+    done = train(tmp_path, 2, report=said.append, **options)
+    assert BEST in said[0]
+    kept = checkpoint.read_record(tmp_path / BEST)
+    assert kept.best == done.record.best == records.read(tmp_path).best
+    assert kept.best["epoch"] == 2
+    found = evaluation.evaluate(done.best_model(), small.splits().validation)
+    assert 1 - found.error == pytest.approx(done.record.epochs[1]["val_accuracy"])
+    said.clear()
+    more = train(tmp_path, 4, report=said.append, **options)
+    assert said[0].startswith("Resuming")
+    losses = more.record.column("val_loss")[1:]
+    assert more.record.best["epoch"] == 2 + int(np.argmin(losses))
+    assert checkpoint.read_record(tmp_path / BEST).best == more.record.best
+
+
+def test_without_best_weights_the_last_are_named(folder):
+    (folder / BEST).unlink()
+    with pytest.raises(checkpoint.CheckpointError, match=r"--last"):
+        checkpoint.load_network(folder)
+
+
+def test_best_weights_alone_are_not_overwritten(folder):
+    for name in (LAST, PREVIOUS, records.NAME):
+        (folder / name).unlink()
+    kept = contents(folder)
+    with pytest.raises(RunError, match="best weights but no last"):
+        train(folder, 6)
+    assert contents(folder) == kept
+
+
+@pytest.mark.parametrize("place", [".", "..", "../run"])
+def test_the_current_folder_is_not_moved_aside(folder, place, monkeypatch):
+    inner = folder / "inner"
+    inner.mkdir()
+    monkeypatch.chdir(inner if place == ".." else folder)
+    kept = {path.name for path in folder.iterdir()}
+    with pytest.raises(RunError, match="current folder"):
+        train(Path(place), 1, resume=False)
+    assert {path.name for path in folder.iterdir()} == kept
+
+
+def test_a_link_stays_a_link_when_the_old_run_is_moved_aside(folder, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    train(link, 1, SMALL, resume=False)
+    assert link.is_symlink()
+    assert records.read(folder).config.architecture == SMALL
+    assert records.read(tmp_path / "run.1").config.architecture == RELU
+
+
+def test_what_the_output_cannot_show_of_a_folders_name_is_escaped(
+    folder, tmp_path, monkeypatch
+):
+    run_dir = folder.rename(tmp_path / "\u6570\u5b57")
+    output = io.TextIOWrapper(io.BytesIO(), "cp1252")
+    monkeypatch.setattr(sys, "stdout", output)
+    loop.train(SMALL, small.splits(), run_dir, epochs=1, resume=False)
+    output.flush()
+    assert b"\\u6570\\u5b57.1" in output.buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_folder_without_a_name_is_refused(name):
+    with pytest.raises(RunError, match="run_dir is"):
+        train(name, 1)
+
+
+def test_a_cycles_length_is_said_to_be_fixed(tmp_path):
+    train(tmp_path, 1, SMALL, learning_rate=OneCycle(0.01, 2))
+    with pytest.raises(RunError, match=r"2 in the folder, 3 asked.*cycle is fixed"):
+        train(tmp_path, 3, SMALL, learning_rate=OneCycle(0.01, 3))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_numbers_of_numpy_train_and_resume_like_pythons(tmp_path, engine):
+    mine = SMALL.change("S", size=np.int64(7)).change("Output", units=np.int32(10))
+    options = {"engine": engine, "batch_size": np.int64(32), "seed": np.int64(1)}
+    train(tmp_path, 1, mine, **options)
+    run = train(tmp_path, 2, SMALL, engine=engine, batch_size=32, seed=1)
+    assert run.record.config.architecture == SMALL
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_more_than_ten_classes_train(tmp_path, engine):
+    splits = small.splits()
+    parts = {
+        name: data.Digits(part.images, part.labels + np.uint8(16))
+        for name, part in (
+            ("train", splits.train),
+            ("validation", splits.validation),
+        )
+    }
+    parts["test"] = parts["validation"]
+    letters = data.Splits(dataset_name="letters", **parts)
+    made = SMALL.change("Output", units=26)
+    run = train(tmp_path, 2, made, letters, engine=engine, learning_rate=0.1)
+    assert run.record.epochs[-1]["val_accuracy"] > 0.2
+    network = checkpoint.load(tmp_path, engine=engine)
+    found = evaluation.predict(network, letters.validation.images)
+    assert found.shape == (len(letters.validation), 26)
+
+
+def test_a_seed_of_any_size_trains_and_resumes(tmp_path):
+    train(tmp_path, 1, SMALL, seed=2**70)
+    assert len(train(tmp_path, 2, SMALL, seed=2**70).record.epochs) == 2

@@ -12,7 +12,7 @@ STATE = """() => {
     const {state, sumAt, outputSide} = LENET5_STEPPER, side = outputSide();
     return {side, kernel: state.kernel, size: state.side, bias: state.bias, stride: state.stride,
             padding: state.padding, at: state.at,
-            digit: Array.from(LENET5_ENGINE.bytes(LENET5_SAMPLES.images)).slice(784 * state.digit, 784 * (state.digit + 1)),
+            digit: Array.from(LENET5_STEPPER.images[state.digit]),
             sums: Array.from({length: side * side}, (_, n) => sumAt(n))};
 }"""
 
@@ -42,7 +42,7 @@ def assert_is_the_librarys(found):
     )
 
 
-@pytest.mark.parametrize("kernel", ["0", "1", "2", "4", "9"])
+@pytest.mark.parametrize("kernel", ["0", "1", "2", "3", "5", "10"])
 @pytest.mark.parametrize(
     ("stride", "padding"), [("1", "0"), ("2", "1"), ("3", "2"), ("1", "2")]
 )
@@ -105,7 +105,7 @@ def test_the_window_is_moved_by_keyboard_buttons_and_slider(tab):
     tab.keyboard.press("ArrowUp")
     assert tab.evaluate(at) == 0
     tab.get_by_role("button", name="One row down").click()
-    tab.get_by_role("button", name="One stop on").click()
+    tab.get_by_role("button", name="One position on").click()
     assert tab.evaluate(at) == 27
     tab.get_by_role("slider").fill("100")
     assert tab.evaluate(at) == 100
@@ -153,3 +153,46 @@ def test_it_fits_a_phone(open_page):
         box = canvas.bounding_box()
         assert 150 < box["width"] < 380
         assert box["width"] == pytest.approx(box["height"], abs=2)
+
+
+def middle(tab):
+    """Return row and column of the pixel in the middle of the window."""
+    found = tab.evaluate(STATE)
+    row, column = divmod(found["at"], found["side"])
+    shift = (found["size"] - 1) / 2 - found["padding"]
+    return row * found["stride"] + shift, column * found["stride"] + shift
+
+
+@pytest.mark.parametrize(
+    ("label", "option"),
+    [("Padding p", "2"), ("Padding p", "1"), ("Stride s", "2"), ("Kernel", "5")],
+)
+def test_a_changed_setting_leaves_the_window_where_it_is(label, option, tab):
+    tab.get_by_role("slider").fill("310")
+    before = middle(tab)
+    tab.get_by_label(label).select_option(option)
+    assert np.abs(np.subtract(middle(tab), before)).max() <= 1
+
+
+def test_the_bias_is_added_and_a_kernel_brings_its_own(tab):
+    before = tab.evaluate(STATE)["sums"]
+    tab.get_by_label("Bias b").fill("-2")
+    found = tab.evaluate(STATE)
+    np.testing.assert_allclose(found["sums"], np.subtract(before, 2), atol=1e-9)
+    tab.get_by_label("Kernel").select_option("5")
+    trained = tab.evaluate(STATE)["bias"]
+    assert float(tab.get_by_label("Bias b").input_value()) == trained != -2
+
+
+def test_it_stands_under_a_heading_in_the_contents(tab):
+    assert tab.locator("#step-through-it .live").count() == 1
+    assert tab.locator("a[href='#step-through-it']").count() >= 1
+
+
+@pytest.mark.parametrize("kernel", ["0", "5"])
+def test_pictures_and_products_fit_one_screen(kernel, tab):
+    tab.get_by_label("Kernel").select_option(kernel)
+    box = tab.locator(".live").bounding_box()
+    assert box["height"] <= 900 - 80  # Below the page's bar.
+    side = tab.locator(".step-side").bounding_box()
+    assert side["x"] > tab.locator(".live canvas").first.bounding_box()["x"] + 200
