@@ -106,8 +106,13 @@ kills: .venv/ready
 	LENET5_KILLS=50 $(BIN)/python -m pytest -q tests/test_faults.py
 
 # make stamp      the public address into the book: make stamp REPOSITORY=https://github.com/OWNER/NAME TAG=v0.1.0
+#                 as it was typed: neither make nor the shell reads anything into a tag such as 'v$1'
+# What was typed is exported to every recipe, and expanded for it, unless make is told not to.
+unexport TAG REPOSITORY
+stamp: export STAMP_REPOSITORY := $(value REPOSITORY)
+stamp: export STAMP_TAG := $(value TAG)
 stamp:
-	@"$$(sh tools/find_python.sh "$(PYTHON)")" tools/stamp.py --repository "$(REPOSITORY)" --tag "$(TAG)"
+	@"$$(sh tools/find_python.sh "$(PYTHON)")" tools/stamp.py --repository="$$STAMP_REPOSITORY" --tag="$$STAMP_TAG"
 
 # make bench      measure training side by side with plain Keras and others, on an idle machine
 bench: .venv/ready

@@ -174,7 +174,7 @@ def _train(digits: dict, options: argparse.Namespace, **asked: Any) -> Epochs:
         for part in ("train", "val")
     )
     # Training looks at no test digits.
-    splits = Splits(train, val, Digits(val.images[:0], val.labels[:0]), "benchmark")
+    splits = Splits(train, val, val, "benchmark")
     with tempfile.TemporaryDirectory() as folder:
 
         def stop(line: str) -> None:

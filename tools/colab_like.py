@@ -5,6 +5,9 @@ versions that Colab publishes, or the newest ones. A stand-in for `google.colab`
 address of a local bare repository, so that the setup cell installs the library just as a reader's does. What is asked: every
 cell runs, every claim holds, the setup cell prints one line, and no package of the environment has changed.
 
+`make colab` then does the same once as Kaggle would, in the same environment, and once as plain Jupyter would, in a new
+environment that holds nothing but a kernel: there the setup cell installs all that the library needs.
+
 Colab publishes an image of its machines too; in it, `python3 tools/colab_like.py here` takes the environment that is there.
 
 Environments are kept in `_build/colab-like`, by a digest of what was asked for. This script itself runs in `.venv`.
@@ -49,7 +52,7 @@ def environment(versions: str, base: str, latest: bool = False) -> Path:
     key += time.strftime("%Y-%m-%d") if latest else ""
     digest = hashlib.sha256(key.encode()).hexdigest()
     folder = KEPT / f"{versions}-{digest[:12]}"
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = python_in(folder)
     if not (folder / "ready").exists():
         print(
             f"Making {folder.relative_to(ROOT)}; this takes some minutes.",
@@ -70,6 +73,11 @@ def environment(versions: str, base: str, latest: bool = False) -> Path:
         module.write_text(STAND_IN, encoding="utf-8")
         (folder / "ready").touch()
     return python
+
+
+def python_in(folder: Path) -> Path:
+    """Return the Python of the environment in a folder."""
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def run(command: list[str], **options) -> None:
@@ -107,7 +115,7 @@ def published(folder: Path) -> Path:
         if name and (ROOT / name).is_file():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, tree / name)
-    stamp.write(tree, stamp.checked(bare.as_uri(), TAG))
+    stamp.write(tree, stamp.Stamp(bare.as_uri(), TAG))
     who = ["-c", "user.name=trial", "-c", "user.email=trial@localhost"]
     run(["git", "init", "--quiet", str(tree)])
     run(["git", *who, "add", "--all"], cwd=tree)
@@ -117,38 +125,39 @@ def published(folder: Path) -> Path:
     return tree
 
 
-def kernel(folder: Path, python: Path) -> None:
-    """Make a kernel `colab-like` known that belongs to the environment and loads the stand-in before the first cell."""
-    spec = folder / "jupyter" / "kernels" / "colab-like" / "kernel.json"
-    startup = folder / "ipython" / "profile_default" / "startup" / "colab.py"
-    for path in (spec, startup):
-        path.parent.mkdir(parents=True)
+def kernel(folder: Path, name: str, python: Path, **environment: str) -> None:
+    """Make a kernel of this name known that belongs to the Python and has these variables."""
+    spec = folder / "jupyter" / "kernels" / name / "kernel.json"
+    spec.parent.mkdir(parents=True)
     arguments = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec.write_text(
-        json.dumps({"argv": arguments, "display_name": "", "language": "python"})
-    )
-    startup.write_text("import google.colab\n")
-    for name in (
+    contents = {"argv": arguments, "display_name": "", "language": "python"}
+    spec.write_text(json.dumps(contents | {"env": environment}))
+    for inherited in (
         "PYTHONPATH",
         "VIRTUAL_ENV",
         "LENET5_RUNS",
         "TF_CPP_MIN_LOG_LEVEL",
     ):
-        os.environ.pop(name, None)
+        os.environ.pop(inherited, None)
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     os.environ["JUPYTER_PATH"] = str(folder / "jupyter")
-    os.environ["IPYTHONDIR"] = str(folder / "ipython")
 
 
-def execute(chapter: Path) -> list[str]:
-    """Execute a chapter alone in an empty folder; return what was wrong."""
+def execute(chapter: Path, kernel_name: str, prints: str = "") -> list[str]:
+    """Execute a chapter alone in an empty folder; return what was wrong.
+
+    Args:
+        chapter: a stamped one.
+        kernel_name: of `kernel`.
+        prints: with what the one line of the setup cell begins; "" if it prints none.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = shutil.copy(chapter, folder)
         notebook = nbformat.read(path, as_version=4)
         NotebookClient(
             notebook,
             timeout=1800,
-            kernel_name="colab-like",
+            kernel_name=kernel_name,
             resources={"metadata": {"path": folder}},
             allow_errors=True,
         ).execute()
@@ -159,19 +168,39 @@ def execute(chapter: Path) -> list[str]:
     ]
     cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
     said = "".join(item.get("text", "") for item in cell.outputs)
-    if said.count("\n") != 1 or not said.startswith("lenet5lib "):
-        wrong.append(f"the setup cell printed {said!r}; expected one line")
-    else:
-        print(said, end="", flush=True)
+    if said.count("\n") != bool(prints) or not said.startswith(prints):
+        wrong.append(
+            f"the setup cell printed {said!r}; expected {prints or 'nothing'}"
+        )
+    print(said, end="", flush=True)
     return wrong
 
 
-def trial(python: Path, names: list[str]) -> list[str]:
-    """Run the chapters whose names begin so, or all; return what was wrong."""
+def timed(chapter: Path, kernel_name: str, prints: str = "") -> list[str]:
+    """Execute a chapter as `execute` does, and print the time; each fault names the chapter and the kernel."""
+    start = time.monotonic()
+    faults = execute(chapter, kernel_name, prints)
+    seconds = time.monotonic() - start
+    print(f"{chapter.name}, {kernel_name}: {seconds:.0f} s", flush=True)
+    return [f"{chapter.name}, {kernel_name}, {fault}" for fault in faults]
+
+
+def trial(python: Path, names: list[str], base: str | None) -> list[str]:
+    """Run the chapters whose names begin so, or all; return what was wrong.
+
+    Args:
+        python: of the environment.
+        names: beginnings of chapters' names.
+        base: the Python for a new environment that is no Colab's; None for no such trial.
+    """
     wrong = []
-    with tempfile.TemporaryDirectory() as folder:
-        tree = published(Path(folder))
-        kernel(Path(folder), python)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tree = published(folder)
+        startup = folder / "ipython/profile_default/startup/colab.py"
+        startup.parent.mkdir(parents=True)
+        startup.write_text("import google.colab\n")
+        kernel(folder, "colab-like", python, IPYTHONDIR=str(folder / "ipython"))
         chapters = sorted((tree / "book").glob("[0-9]*.ipynb"))
         chosen = [
             path
@@ -182,11 +211,11 @@ def trial(python: Path, names: list[str]) -> list[str]:
             return [f"no chapter begins with {' or '.join(names)}"]
         before = packages(python)
         for path in chosen:
-            start = time.monotonic()
             pip(python, "uninstall", "--yes", "lenet5lib")
-            faults = execute(path)
-            print(f"{path.name}: {time.monotonic() - start:.0f} s", flush=True)
-            wrong += [f"{path.name}, {fault}" for fault in faults]
+            wrong += timed(path, "colab-like", "lenet5lib ")
+        if base:
+            pip(python, "uninstall", "--yes", "lenet5lib")
+            wrong += elsewhere(folder, python, base, chosen[0])
         after = packages(python)
     wrong += [
         f"{name} was {before.get(name)} and is {after.get(name)}"
@@ -194,6 +223,20 @@ def trial(python: Path, names: list[str]) -> list[str]:
         if before.get(name) != after.get(name)
     ]
     return wrong
+
+
+def elsewhere(folder: Path, python: Path, base: str, chapter: Path) -> list[str]:
+    """Run a chapter as Kaggle would, and as plain Jupyter would in a new environment; return what was wrong."""
+    home = str(folder / "plain-ipython")
+    kaggle = {"IPYTHONDIR": home, "KAGGLE_KERNEL_RUN_TYPE": "Batch"}
+    kernel(folder, "kaggle-like", python, **kaggle)
+    wrong = timed(chapter, "kaggle-like")
+    fresh = python_in(folder / "plain")
+    run([base, "-m", "venv", str(folder / "plain")])
+    # Before 24.1, pip takes no address that is a folder.
+    pip(fresh, "install", "--upgrade", "pip", "ipykernel")
+    kernel(folder, "plain", fresh, IPYTHONDIR=home)
+    return wrong + timed(chapter, "plain")
 
 
 def main(arguments: list[str]) -> int:
@@ -208,7 +251,8 @@ def main(arguments: list[str]) -> int:
         python = Path(sys.executable)
     else:
         python = environment(options.versions, options.python, options.latest)
-    wrong = trial(python, options.chapters)
+    base = options.python if options.versions == "colab" else None
+    wrong = trial(python, options.chapters, base)
     print("\n".join(wrong) or "Everything ran, and no package changed.")
     return 1 if wrong else 0
 

@@ -1,7 +1,7 @@
 """Write what the drawing page and the stepper load from a trained network: `make draw`, or WEIGHTS=FILE for a chosen one.
 
 Writes book/_static/network.js and samples.js, and the still picture that stands in the page without scripts and in print.
-The digits in them are the stand-in's, never MNIST's.
+The 3 in the picture is the stand-in's, never MNIST's.
 """
 
 import sys
@@ -11,16 +11,16 @@ import export
 import numpy as np
 
 from lenet5lib import data, models, plots, records
+from lenet5lib._checks import say
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 STATIC = BOOK / "_static"
 
 
-def one_of_each() -> data.Digits:
-    """Return the stand-in's first test digit of each class, in order."""
+def a_three() -> np.ndarray:
+    """Return the image of the stand-in's first 3 in the test set."""
     test = data.stand_in().test
-    rows = [np.flatnonzero(test.labels == digit)[0] for digit in range(10)]
-    return test.select(np.array(rows))
+    return test.images[test.labels == 3][0]
 
 
 def main(arguments: list[str]) -> int:
@@ -32,16 +32,13 @@ def main(arguments: list[str]) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    digits = one_of_each()
-    samples = export.samples_script(
-        digits.images, digits.labels, data.STAND_IN, weights[0], weights[1]
-    )
+    samples = export.samples_script(weights[0], weights[1])
     (STATIC / "network.js").write_text(network, encoding="utf-8")
     (STATIC / "samples.js").write_text(samples, encoding="utf-8")
-    values = models.activations(export.model_of(network), digits.images[3])
+    values = models.activations(export.model_of(network), a_three())
     maps = {name: values[name] for name in ("C1", "S2", "C3", "S4")}
     (BOOK / "images/draw.png").write_bytes(plots.png(plots.feature_maps(maps)))
-    print(f"{path}: {len(network):,} bytes. {about['text']}")
+    say(f"{path}: {len(network):,} bytes. {about['text']}")
     return 0
 
 

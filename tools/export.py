@@ -207,8 +207,8 @@ def from_checkpoint(
     """Return architecture, weights and origin of a weights file that training wrote.
 
     Where the recipe asks for the moving average of the weights, they are that. The origin is a dictionary: `dataset_name`;
-    `text`, sentences that say what the file holds; for the book's recorded runs `chapter`, the number of the chapter about
-    them.
+    `text`, sentences that say what the file holds; `label_smoothing`, if there was any; for the book's recorded runs
+    `chapter`, the number of the chapter about them.
 
     Raises:
         CheckpointError: missing or damaged.
@@ -216,6 +216,8 @@ def from_checkpoint(
     record = checkpoint.read_record(path)
     about: dict[str, Any] = {"dataset_name": record.dataset_name}
     about["text"] = record.about()
+    if record.config.recipe.label_smoothing:
+        about["label_smoothing"] = record.config.recipe.label_smoothing
     recorded = records.RECORDED.resolve()
     if path.resolve().is_relative_to(recorded):
         experiment = path.resolve().relative_to(recorded).parts[0]
@@ -239,31 +241,13 @@ def model_of(script_text: str) -> keras.Model:
     return model
 
 
-def samples_script(
-    images: np.ndarray,
-    labels: np.ndarray,
-    dataset_name: str,
-    kernels: np.ndarray,
-    biases: np.ndarray,
-) -> str:
-    """Write what the convolution stepper works on: some images, and a first layer's kernels.
+def samples_script(kernels: np.ndarray, biases: np.ndarray) -> str:
+    """Write what the convolution stepper works on beside its own: a first layer's kernels.
 
     Args:
-        images: uint8 (n, 28, 28).
-        labels: (n,).
-        dataset_name: of the images.
         kernels: float32 (height, width, 1, filters).
         biases: float32 (filters,).
     """
-    head = {
-        "format": FORMAT,
-        "dataset_name": dataset_name,
-        "labels": [int(label) for label in labels],
-        "kernelShape": list(kernels.shape),
-    }
-    arrays = {
-        "images": images,
-        "kernels": kernels.astype("<f4"),
-        "biases": biases.astype("<f4"),
-    }
+    head = {"format": FORMAT, "kernelShape": list(kernels.shape)}
+    arrays = {"kernels": kernels.astype("<f4"), "biases": biases.astype("<f4")}
     return script(SAMPLES, head, arrays)

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
+import stamp
 from nbclient import NotebookClient
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
@@ -93,6 +94,8 @@ def normalise(notebook: nbformat.NotebookNode) -> None:
                 if key in cell.metadata and (key != "output_of" or varies(cell))
             }
         )
+        if "notebook.setup()" in cell.source and not run_number:
+            cell.metadata = nbformat.from_dict(stamp.SETUP)
         if cell.cell_type == "code":
             run_number += 1
             cell.execution_count = run_number

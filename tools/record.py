@@ -19,6 +19,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from lenet5lib import data, evaluation, files, records
+from lenet5lib._checks import say
 from lenet5lib.data import Dataset
 from lenet5lib.records import Record
 from lenet5lib.training import checkpoint, weights_file
@@ -144,13 +145,14 @@ def append(tables: Path, rows: dict[str, Rows]) -> None:
 
 
 def keep_weights(run_dir: Path, to: Path) -> None:
-    """Write a run's weights without the optimizer's state, and its record, into a folder."""
-    record = records.read(run_dir)
-    architecture, weights = checkpoint.load_weights(run_dir / record.weights_name)
+    """Write a run's weights without the optimizer's state, and the record that stands with them, into a folder."""
+    path = run_dir / records.read(run_dir).weights_name
+    record = checkpoint.read_record(path)
+    architecture, weights = checkpoint.load_weights(path)
     contents = io.BytesIO()
     weights_file.write(contents, architecture, weights)
     to.mkdir(parents=True, exist_ok=True)
-    checkpoint.write(contents.getvalue(), record, to / record.weights_name)
+    checkpoint.write(contents.getvalue(), record, to / path.name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -167,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     records.table.cache_clear()
     errors = len(evaluation.recorded_mistakes(options.name))
-    print(f"{options.name}: {errors} test images misclassified")
+    say(f"{options.name}: {errors} test images misclassified")
     return 0
 
 
