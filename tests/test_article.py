@@ -2,15 +2,18 @@
 
 import inspect
 import math
+import os
 import re
 import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 
-from lenet5lib import models
+from lenet5lib import data, models
 from lenet5lib.data import Digits, Splits
 from lenet5lib.studies import article
 from lenet5lib.studies.article import ArticleLeNet5, ArticleModel
@@ -20,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "book/from_tensorflow_2_4.md").read_text(encoding="utf-8")
+LINES = re.findall(r"```python\n(.+?)```", PAGE, re.DOTALL)
 MESSAGES = re.findall(r"```text\n(\w+): (.+)\n```", PAGE)
 
 
@@ -142,6 +146,51 @@ def test_pooling_counts_as_built_from_the_start_and_flatten_does_not():
         layer(np.zeros((1, 4, 4, 1), np.float32))
     recorded = [layer.get_build_config() for layer in (pool, flatten)]
     assert recorded == [None, {"input_shape": (1, 4, 4, 1)}]
+
+
+def run_the_pages_lines(digits, epochs):
+    """Run every line that the page tells to write, one after the other, in the working folder; return what they made."""
+    keras.utils.set_random_seed(0)
+    model = ArticleLeNet5()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x, y = data.prepare(digits.images), digits.labels
+    made = {"keras": keras, "os": os, "np": np, "pd": pd, "tf": tf, "model": model}
+    made |= {"x_train": x[20:], "y_train": y[20:], "x_val": x[:20], "y_val": y[:20]}
+    lines = "".join(text for text in LINES if not text.startswith("def "))
+    assert "range(done, 5)" in lines
+    exec(lines.replace("range(done, 5)", f"range(done, {epochs})"), made)
+    return made
+
+
+def test_the_pages_lines_resume_to_the_same_weights(tmp_path, monkeypatch):
+    ends = []
+    for name, stops in {"whole": [3], "resumed": [1, 3]}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        for epochs in stops:
+            made = run_the_pages_lines(some_digits(116), epochs)
+        ends.append(made)
+    whole, resumed = ends
+    assert whole["model"].optimizer.iterations == 9
+    assert article.num_differing(whole["model"], resumed["model"]) == 0
+    assert resumed["done"] == 1
+    scores = pd.read_csv("history.csv")["val_loss"]
+    assert len(scores) == 3
+    assert resumed["best"].best == pytest.approx(scores.min(), abs=1e-6)
+
+
+def test_the_pages_pipeline_reshuffles_and_starts_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first, second = (
+        [
+            [labels.numpy().tolist() for _, labels in made["batches"]]
+            for _ in range(2)
+        ]
+        for made in (run_the_pages_lines(some_digits(52), 0) for _ in range(2))
+    )
+    assert first == second
+    assert first[0] != first[1]
 
 
 def test_the_page_prints_the_fixed_build():
