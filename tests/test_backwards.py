@@ -59,7 +59,10 @@ def test_the_gradient_at_the_pixels_is_that_of_differences():
             moved[place] += sign * 1e-4
             q = plain.forward(LENET5, weights, moved)["Output"]
             ends.append(plain.cross_entropy(q, LABEL))
-        assert pixels[place] == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-5)
+        # The difference of two losses near 2.3 has few digits where the gradient is small.
+        assert pixels[place] == pytest.approx(
+            (ends[0] - ends[1]) / 2e-4, abs=1e-5 * np.abs(pixels).max()
+        )
 
 
 def test_a_number_agrees_within_the_tolerance_of_its_array():
