@@ -229,16 +229,22 @@ def test_a_displacement_of_the_elastic_part_alone_moves_ink_and_keeps_it(images)
 
 
 GOLDEN = {
-    Distortion(translation=2): "86f94a1eb4b08d01",
-    Distortion(scaling=0.1): "3ff397cdd638a070",
-    Distortion(squeezing=0.1): "b9b93f59721ac995",
-    Distortion(shear=0.2): "32510529d674a26c",
-    Distortion(rotation=10): "2fc0bba3d484fd51",
-    Distortion(2, 0.1, 0.1, 0.2, rotation=10): "bddfa6a355cda819",
-    Distortion(elastic=0.4): "67db120105b4f3d9",
-    Distortion(2, 0.1, 0.1, 0.2, rotation=10, elastic=2.1): "32e03108ed0ce080",
+    Distortion(translation=2): {"86f94a1eb4b08d01"},
+    Distortion(scaling=0.1): {"3ff397cdd638a070"},
+    Distortion(squeezing=0.1): {"b9b93f59721ac995"},
+    Distortion(shear=0.2): {"32510529d674a26c"},
+    Distortion(rotation=10): {"2fc0bba3d484fd51"},
+    Distortion(2, 0.1, 0.1, 0.2, rotation=10): {"bddfa6a355cda819"},
+    Distortion(elastic=0.4): {"67db120105b4f3d9", "7762b5ed357f1b4f"},
+    Distortion(2, 0.1, 0.1, 0.2, rotation=10, elastic=2.1): {
+        "32e03108ed0ce080",
+        "dd97d006feb6e0fa",
+    },
 }
-"""The first letters of SHA-256 checksums of images distorted by TensorFlow and XLA, as this library did before."""
+"""The first letters of SHA-256 checksums of images distorted by TensorFlow and XLA, as this library did before.
+
+The second of two was computed on a processor without AVX-512.
+"""
 
 
 @pytest.mark.parametrize("distortion", GOLDEN)
@@ -246,7 +252,7 @@ def test_images_are_those_that_the_recorded_runs_were_trained_on(distortion):
     images = np.random.default_rng(0).integers(0, 256, (300, 28, 28), np.uint8)
     made = distort(images, distortion, seed=3, epoch=2)
     checksum = hashlib.sha256(made.tobytes()).hexdigest()
-    assert checksum[:16] == GOLDEN[distortion]
+    assert checksum[:16] in GOLDEN[distortion]
 
 
 def test_noise_is_drawn_as_single_bytes():

@@ -28,6 +28,8 @@ KINDS = {
     "affine": AFFINE,
     "all": Distortion(2, 0.1, 0.1, 0.2, 10, 0.7),
 }
+WITHOUT_AVX512 = {"distortions": {"elastic": "f93ec5d62f91d01f"}}
+"""What was computed on a processor without AVX-512, where that differs."""
 WITH_MNIST = pytest.mark.skipif(
     not Path(os.environ.get("LENET5_MNIST", "")).is_file(),
     reason="recorded networks were trained on MNIST: set LENET5_MNIST",
@@ -116,7 +118,8 @@ STREAMS = {
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_the_streams_that_recorded_runs_rest_on_are_as_they_were(name):
-    assert STREAMS[name]() == json.loads(GOLDEN.read_text())[name]
+    expected = json.loads(GOLDEN.read_text())[name]
+    assert STREAMS[name]() in (expected, expected | WITHOUT_AVX512.get(name, {}))
 
 
 @WITH_MNIST
