@@ -79,7 +79,7 @@ def test_a_step_ends_with_the_weights_of_train_on_batch(name):
 @pytest.mark.parametrize(
     ("architecture", "recipe", "reduction", "count"),
     [
-        (RELU, Recipe(20, 0.01), tf.reduce_mean, 47),
+        (RELU, Recipe(20, 0.001), tf.reduce_mean, 47),
         (DROPOUT, Recipe(20, 0.001), tf.reduce_mean, 60),
         (LENET5_1998, LEVENBERG, tf.reduce_sum, 47),
     ],
