@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,24 @@ def _resume(
     return run
 
 
+@contextmanager
+def _whole_and_stopped(
+    splits: Splits, folder: Path, arrays: bool = False
+) -> Iterator[tuple[_KerasRun, _KerasRun, Path]]:
+    """Give a run to the end, one that was stopped, and the temporary folder in which each method has saved the second."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        dir=folder, ignore_cleanup_errors=True
+    ) as temporary:
+        fresh = Path(temporary)  # Nothing that an earlier call has left is found.
+        whole = _KerasRun(splits, fresh, arrays)
+        whole.fit()
+        stopped = _KerasRun(splits, fresh, arrays)
+        stopped.fit(_backup(fresh), _StopAt(STOP))
+        _save(stopped.model, fresh)
+        yield whole, stopped, fresh
+
+
 def compare_resume_methods(splits: Splits, folder: Path) -> pd.DataFrame:
     """Resume by each method and return what it keeps.
 
@@ -205,16 +224,7 @@ def compare_resume_methods(splits: Splits, folder: Path) -> pd.DataFrame:
     Returns:
         A row for each of `CRITERIA`, a column for each method, "✓" for kept or "–" for lost in each cell.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=folder, ignore_cleanup_errors=True
-    ) as temporary:
-        fresh = Path(temporary)  # Nothing that an earlier call has left is found.
-        whole = _KerasRun(splits, fresh)
-        whole.fit()
-        stopped = _KerasRun(splits, fresh)
-        stopped.fit(_backup(fresh), _StopAt(STOP))
-        _save(stopped.model, fresh)
+    with _whole_and_stopped(splits, folder) as (whole, stopped, fresh):
         table = {
             method: _resume_with_keras(
                 method, stopped.state(), whole, splits, fresh
@@ -236,16 +246,8 @@ def differing_with_arrays(splits: Splits, folder: Path) -> pd.Series:
         splits: training and validation images; a few hundred are enough.
         folder: where a temporary folder is made for the files; made if it is missing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     found = {}
-    with tempfile.TemporaryDirectory(
-        dir=folder, ignore_cleanup_errors=True
-    ) as temporary:
-        fresh = Path(temporary)
-        whole, stopped = (_KerasRun(splits, fresh, True) for _ in range(2))
-        whole.fit()
-        stopped.fit(_backup(fresh), _StopAt(STOP))
-        _save(stopped.model, fresh)
+    with _whole_and_stopped(splits, folder, arrays=True) as (whole, _, fresh):
         for method in METHODS:
             run = _resume(method, splits, fresh, arrays=True)
             run.fit(first=0 if method == "BackupAndRestore" else STOP)
